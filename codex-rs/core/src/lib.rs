@@ -1,1 +1,15 @@
-//! placeholder
+//! The agent: a session's loop, its tools, its store.
+//!
+//! This crate touches no terminal, reads no environment variable and knows no provider: the
+//! composition root hands everything in.
+
+pub mod command;
+pub mod files;
+pub mod instructions;
+pub mod output;
+pub mod patch;
+pub mod paths;
+pub mod places;
+pub mod session;
+pub mod store;
+pub mod tools;

@@ -1,1 +1,26 @@
-//! placeholder
+//! The operating system's side of a profile: what this machine can enforce, what a run needs
+//! enforced, and the one way to start a process.
+//!
+//! ```text
+//! capability::probe ─┐
+//! survey::survey ────┼─▶ plan::plan (pure) ──▶ Plan + Report ──▶ spawn::spawn ──▶ outcome
+//! policy ────────────┘
+//! ```
+//!
+//! A plan is data that every host can make and print; only `sys` turns it into system calls.
+//! A command runs below a helper process of its own (this same binary, started again) which
+//! applies the plan, waits, and ends everything that the command started. The helper is also
+//! where a supervisor of the command's system calls belongs: it is single-threaded, holds none
+//! of the agent's secrets, and the agent's death ends it.
+
+pub mod capability;
+pub mod landlock;
+pub mod plan;
+pub mod report;
+pub mod seccomp;
+pub mod spawn;
+pub mod survey;
+mod sys;
+mod wire;
+
+pub use sys::{run_helper, this_binary};

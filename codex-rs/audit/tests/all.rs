@@ -1,0 +1,16 @@
+//! The integration tests of `codex-audit`, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the whole binary is tests"
+)]
+
+mod all {
+    mod fixture;
+    mod processes;
+    mod reading;
+    mod tampering;
+    mod writing;
+}

@@ -1,0 +1,109 @@
+//! Where a run takes place, looked up once and resolved, so that the gate can compare text.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use codex_protocol::policy::{Layer, Places};
+use codex_protocol::programs;
+use codex_protocol::secrets::PathPattern;
+use codex_protocol::security_profile::SecurityProfile;
+
+/// A directory that a run names and that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the {what} '{}' cannot be used: {cause}", .path.display())]
+pub struct PlaceError {
+    /// What it was meant to be.
+    pub what: &'static str,
+    /// As it was given.
+    pub path: PathBuf,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+fn directory(what: &'static str, path: &Path) -> Result<PathBuf, PlaceError> {
+    let failed = |cause| PlaceError { what, path: path.to_owned(), cause };
+    let found = path.canonicalize().map_err(failed)?;
+    if !found.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(found)
+}
+
+/// Resolves the directories of a run. `codex_home` need not exist yet.
+///
+/// # Errors
+/// When the workspace or an added directory does not exist or is none.
+pub fn places(
+    workspace: &Path,
+    added: &[PathBuf],
+    home: Option<&Path>,
+    codex_home: &Path,
+) -> Result<Places, PlaceError> {
+    let resolved = |path: &Path| crate::paths::resolve(Path::new("/"), path).unwrap_or_else(|_| path.to_owned());
+    Ok(Places {
+        workspace: directory("workspace", workspace)?,
+        added: added.iter().map(|dir| directory("added directory", dir)).collect::<Result<_, _>>()?,
+        home: home.map(resolved),
+        codex_home: resolved(codex_home),
+        listed_programs: Vec::new(),
+        listed_trees: Vec::new(),
+    })
+}
+
+/// The policy layer of `profile` at `places`: with the listed programs where the profile has a
+/// list, and with the places that secrets behind symlinks really are at.
+#[must_use]
+pub fn layer(profile: SecurityProfile, mut places: Places) -> Layer {
+    if profile == SecurityProfile::Offline {
+        places.listed_programs = listed_programs();
+        places.listed_trees = programs::GIT_TREES.iter().filter_map(|tree| Path::new(tree).canonicalize().ok()).collect();
+    }
+    let mut layer = Layer::new(profile, places);
+    let behind_symlinks: Vec<PathPattern> = layer
+        .secrets()
+        .iter()
+        .filter(|s| !s.name.contains('*'))
+        .map(|s| s.parent.join(&s.name))
+        .filter(|path| path.symlink_metadata().is_ok())
+        .filter_map(|path| path.canonicalize().ok().filter(|real| *real != path))
+        .filter_map(|real| PathPattern::exactly(&real))
+        .collect();
+    layer.add_secrets(behind_symlinks);
+    layer
+}
+
+/// The listed names found in the system's directories, each at its resolved path.
+fn listed_programs() -> Vec<PathBuf> {
+    let mut directories: Vec<PathBuf> = Vec::new();
+    for directory in programs::DIRECTORIES.iter().filter_map(|d| Path::new(d).canonicalize().ok()) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    let mut found = Vec::new();
+    for path in directories.iter().flat_map(|d| programs::listed().map(move |name| d.join(name))) {
+        // Most names are missing from most directories, and most that are there are no symlinks:
+        // one look tells.
+        match path.symlink_metadata() {
+            Ok(entry) if entry.is_symlink() => found.extend(path.canonicalize()),
+            Ok(_) => found.push(path),
+            Err(_) => {}
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Finds a program as a shell would: a path is resolved from `cwd`, a name is looked up in
+/// `search_path` (the value of `PATH`).
+#[must_use]
+pub fn find_program(name: &Path, cwd: &Path, search_path: &std::ffi::OsStr) -> Option<PathBuf> {
+    if name.components().count() > 1 || name.is_absolute() {
+        return cwd.join(name).canonicalize().ok().filter(|p| p.is_file());
+    }
+    std::env::split_paths(search_path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find_map(|path| path.canonicalize().ok().filter(|p| p.is_file()))
+}

@@ -1,0 +1,371 @@
+//! One conversation: turns of model requests and tool calls, until the model has nothing more
+//! to call.
+
+use std::time::{Duration, Instant};
+
+use codex_protocol::event::{ErrorMessage, Event, ItemDetails};
+use codex_protocol::model::{
+    Content, Item, Model, ModelError, ModelEvent, Prompt, ReasoningEffort, StopReason, Usage,
+};
+use codex_protocol::permission::{NotPermitted, Permissions};
+use codex_protocol::record::RecordError;
+use codex_protocol::request::ModelRequest;
+use codex_protocol::tool::{Fatal, Tool, ToolCall, ToolOutput};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Line, Store, StoreError};
+
+/// How far a turn may go.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnLimits {
+    /// Model requests.
+    pub requests: u32,
+    /// Tokens read and written, if limited.
+    pub tokens: Option<u64>,
+    /// Time, if limited.
+    pub time: Option<Duration>,
+}
+
+/// How many model requests a turn may take unless a run says otherwise.
+pub const DEFAULT_REQUESTS: u32 = 200;
+
+impl Default for TurnLimits {
+    fn default() -> Self {
+        Self { requests: DEFAULT_REQUESTS, tokens: None, time: None }
+    }
+}
+
+/// How many calls of one answer are run; the rest are answered with this limit.
+const CALLS_PER_ANSWER: usize = 64;
+
+/// How a turn ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// The model's last message.
+    pub message: Option<String>,
+    /// Tokens of the turn.
+    pub usage: Usage,
+}
+
+/// Why a turn ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// The model's side failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A limit was reached.
+    #[error("{0}")]
+    Limit(String),
+    /// The person interrupted it.
+    #[error("interrupted")]
+    Interrupted,
+    /// The model request itself is not permitted.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The log cannot be written.
+    #[error(transparent)]
+    NoRecord(#[from] RecordError),
+    /// The session cannot be saved.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Fatal> for TurnError {
+    fn from(Fatal(error): Fatal) -> Self {
+        Self::NoRecord(error)
+    }
+}
+
+impl From<NotPermitted> for TurnError {
+    fn from(error: NotPermitted) -> Self {
+        match error {
+            NotPermitted::Denied { decision, .. } => Self::NotPermitted(decision.explanation()),
+            NotPermitted::NoRecord(error) => Self::NoRecord(error),
+        }
+    }
+}
+
+/// What a session is made of.
+pub struct Parts {
+    /// What tools and the model request ask.
+    pub permissions: Permissions,
+    /// The model.
+    pub model: Box<dyn Model>,
+    /// Its name.
+    pub model_name: String,
+    /// The tools it can call.
+    pub tools: Vec<Box<dyn Tool>>,
+    /// What it is told.
+    pub instructions: String,
+    /// How much it should think.
+    pub effort: Option<ReasoningEffort>,
+    /// A JSON Schema for the last message.
+    pub output_schema: Option<serde_json::Value>,
+    /// Where the conversation is kept; `None` keeps nothing.
+    pub store: Option<Store>,
+    /// The conversation so far.
+    pub items: Vec<Item>,
+    /// How far a turn may go.
+    pub limits: TurnLimits,
+}
+
+/// A conversation at work.
+pub struct Session {
+    parts: Parts,
+}
+
+impl Session {
+    /// A session that goes on from `parts.items`. Calls that a crash left open are answered as
+    /// interrupted, since providers refuse a conversation with open calls.
+    ///
+    /// # Errors
+    /// When those answers cannot be saved.
+    pub fn new(parts: Parts) -> Result<Self, StoreError> {
+        let mut session = Self { parts };
+        for call in open_calls(&session.parts.items) {
+            session.push(output_item(&call, &interrupted()))?;
+        }
+        Ok(session)
+    }
+
+    /// Takes the person's input through to the model's last message.
+    ///
+    /// Every call that the model made is answered in the conversation, also when the turn ends
+    /// early, so the session can always go on.
+    ///
+    /// # Errors
+    /// [`TurnError`] says what ended it. The front end has been told by then.
+    pub async fn turn(
+        &mut self,
+        input: Vec<Content>,
+        interrupt: &CancellationToken,
+    ) -> Result<TurnEnd, TurnError> {
+        self.emit(Event::TurnStarted {});
+        let mut usage = Usage::default();
+        let deadline = self.parts.limits.time.map(|limit| Instant::now() + limit);
+        let ended = self.run(input, interrupt, deadline, &mut usage).await;
+        let steps = self.parts.permissions.items().count();
+        let saved = self.save(&Line::Turn { usage, steps });
+        let ended = ended.and_then(|message| saved.map(|()| message).map_err(TurnError::from));
+        match ended {
+            Ok(message) => {
+                self.emit(Event::TurnCompleted { usage });
+                Ok(TurnEnd { message, usage })
+            }
+            Err(error) => {
+                let message = error.to_string();
+                self.emit(Event::TurnFailed { error: ErrorMessage { message } });
+                Err(error)
+            }
+        }
+    }
+
+    /// The conversation as it stands.
+    #[must_use]
+    pub fn into_items(self) -> Vec<Item> {
+        self.parts.items
+    }
+
+    async fn run(
+        &mut self,
+        input: Vec<Content>,
+        interrupt: &CancellationToken,
+        deadline: Option<Instant>,
+        usage: &mut Usage,
+    ) -> Result<Option<String>, TurnError> {
+        self.push(Item::User { content: input })?;
+        for _ in 0..self.parts.limits.requests {
+            if let Some(limit) = self.parts.limits.tokens.filter(|limit| usage.total() >= *limit) {
+                return Err(TurnError::Limit(format!("the turn has taken {} of {limit} tokens (--max-tokens)", usage.total())));
+            }
+            let answer = until(interrupt, deadline, self.ask_model()).await??;
+            usage.add(answer.usage);
+            let calls: Vec<ToolCall> = answer.items.iter().filter_map(as_call).collect();
+            let message = answer.items.iter().rev().find_map(as_message);
+            for item in answer.items {
+                self.push(item)?;
+            }
+            if answer.stop == StopReason::Filtered {
+                return Err(TurnError::Limit("the provider withheld the rest of the answer".to_owned()));
+            }
+            if calls.is_empty() {
+                if answer.stop == StopReason::Length {
+                    return Err(TurnError::Limit("the answer reached the limit on output tokens".to_owned()));
+                }
+                return Ok(message);
+            }
+            self.answer_calls(&calls, interrupt, deadline).await?;
+        }
+        let limit = self.parts.limits.requests;
+        Err(TurnError::Limit(format!("the turn has made {limit} model requests (--max-turns)")))
+    }
+
+    /// One request to the model, streamed to the front end.
+    async fn ask_model(&self) -> Result<Answer, TurnError> {
+        let parts = &self.parts;
+        let request = ModelRequest {
+            provider: parts.model.provider().to_owned(),
+            model: parts.model_name.clone(),
+            endpoint: parts.model.endpoint().to_owned(),
+        };
+        parts.permissions.require(request, None).await?;
+        let prompt = Prompt {
+            model: parts.model_name.clone(),
+            instructions: parts.instructions.clone(),
+            items: parts.items.clone(),
+            tools: parts.tools.iter().map(|t| t.spec()).collect(),
+            effort: parts.effort,
+            output_schema: parts.output_schema.clone(),
+            cache_key: parts.permissions.subject().session_id.to_string(),
+            max_output_tokens: None,
+        };
+        let mut stream = parts.model.stream(prompt);
+        let mut items = Vec::new();
+        while let Some(event) = stream.next().await {
+            match event? {
+                ModelEvent::TextDelta(_) | ModelEvent::ReasoningDelta(_) => {}
+                ModelEvent::Retrying { reason, attempt, delay_ms } => {
+                    items.clear();
+                    let seconds = Duration::from_millis(delay_ms).as_secs_f32();
+                    let message = format!("{reason}; attempt {attempt} follows in {seconds:.1} s");
+                    self.emit(Event::Error { message });
+                }
+                ModelEvent::Item(item) => items.push(item),
+                ModelEvent::Completed { usage, stop } => {
+                    self.show(&items);
+                    return Ok(Answer { items, usage, stop });
+                }
+            }
+        }
+        Err(TurnError::Model(ModelError {
+            kind: codex_protocol::model::ModelErrorKind::Protocol,
+            message: "the model's answer ended without being complete".to_owned(),
+        }))
+    }
+
+    /// Shows what the model said and thought. Calls show themselves when they run.
+    fn show(&self, items: &[Item]) {
+        let shown = self.parts.permissions.items();
+        for item in items {
+            let details = match item {
+                Item::Assistant { text, .. } if !text.is_empty() => ItemDetails::AgentMessage { text: text.clone() },
+                Item::Reasoning { text, .. } if !text.is_empty() => ItemDetails::Reasoning { text: text.clone() },
+                _ => continue,
+            };
+            shown.completed(shown.new_id(), details);
+        }
+    }
+
+    /// Runs the calls in order and puts an answer to each into the conversation.
+    async fn answer_calls(
+        &mut self,
+        calls: &[ToolCall],
+        interrupt: &CancellationToken,
+        deadline: Option<Instant>,
+    ) -> Result<(), TurnError> {
+        let mut stopped: Option<TurnError> = None;
+        for (at, call) in calls.iter().enumerate() {
+            let output = if stopped.is_some() {
+                interrupted()
+            } else if at >= CALLS_PER_ANSWER {
+                let text = format!("not run: one answer may hold {CALLS_PER_ANSWER} calls; make the rest in the next");
+                ToolOutput { text, success: false }
+            } else {
+                match until(interrupt, deadline, self.call(call)).await {
+                    Ok(Ok(output)) => output,
+                    Ok(Err(fatal)) => {
+                        stopped = Some(fatal.into());
+                        interrupted()
+                    }
+                    Err(early) => {
+                        stopped = Some(early);
+                        interrupted()
+                    }
+                }
+            };
+            self.push(output_item(call, &output))?;
+        }
+        stopped.map_or(Ok(()), Err)
+    }
+
+    async fn call(&self, call: &ToolCall) -> Result<ToolOutput, Fatal> {
+        let tools = &self.parts.tools;
+        match tools.iter().find(|t| t.spec().name == call.name) {
+            Some(tool) => tool.call(call, &self.parts.permissions).await,
+            None => {
+                let name: String = call.name.chars().take(64).collect();
+                let known: Vec<String> = tools.iter().map(|t| t.spec().name).collect();
+                let text = format!("there is no tool '{}'; the tools are {}", name.escape_debug(), known.join(", "));
+                Ok(ToolOutput { text, success: false })
+            }
+        }
+    }
+
+    fn push(&mut self, item: Item) -> Result<(), StoreError> {
+        self.save(&Line::Item { item: item.clone() })?;
+        self.parts.items.push(item);
+        Ok(())
+    }
+
+    fn save(&mut self, line: &Line) -> Result<(), StoreError> {
+        self.parts.store.as_mut().map_or(Ok(()), |store| store.append(line))
+    }
+
+    fn emit(&self, event: Event) {
+        self.parts.permissions.items().emit(event);
+    }
+}
+
+struct Answer {
+    items: Vec<Item>,
+    usage: Usage,
+    stop: StopReason,
+}
+
+/// Runs `work` until it is done, the person interrupts, or the time is up. Either way early, the
+/// work is dropped, which ends what it started.
+async fn until<T>(
+    interrupt: &CancellationToken,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Result<T, TurnError> {
+    let time_up = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = interrupt.cancelled() => Err(TurnError::Interrupted),
+        () = time_up => Err(TurnError::Limit("the turn has taken all of its time (--timeout)".to_owned())),
+        done = work => Ok(done),
+    }
+}
+
+fn as_call(item: &Item) -> Option<ToolCall> {
+    if let Item::ToolCall { call, .. } = item { Some(call.clone()) } else { None }
+}
+
+fn as_message(item: &Item) -> Option<String> {
+    if let Item::Assistant { text, .. } = item { Some(text.clone()) } else { None }
+}
+
+fn output_item(call: &ToolCall, output: &ToolOutput) -> Item {
+    Item::ToolOutput {
+        call_id: call.call_id.clone(),
+        output: output.text.clone(),
+        success: output.success,
+        text: call.text,
+    }
+}
+
+fn interrupted() -> ToolOutput {
+    ToolOutput { text: "interrupted before it was done".to_owned(), success: false }
+}
+
+/// Calls without an answer, in order.
+fn open_calls(items: &[Item]) -> Vec<ToolCall> {
+    let answered = |id: &str| items.iter().any(|i| matches!(i, Item::ToolOutput { call_id, .. } if call_id == id));
+    items.iter().filter_map(as_call).filter(|call| !answered(&call.call_id)).collect()
+}

@@ -1,0 +1,58 @@
+//! The tools that every session has.
+
+mod apply_patch;
+mod read_file;
+mod shell;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use codex_protocol::permission::NotPermitted;
+use codex_protocol::tool::{Fatal, Tool, ToolOutput};
+use serde::de::DeserializeOwned;
+
+use crate::command::Workbench;
+
+pub use apply_patch::ApplyPatch;
+pub use read_file::ReadFile;
+pub use shell::Shell;
+
+/// The largest argument text that a call may have, in bytes. A patch may be larger than a
+/// command line, so this is the patch format's own limit.
+const LARGEST_ARGUMENTS: usize = 10 << 20;
+
+/// The built-in tools of a session that works in `workspace`.
+#[must_use]
+pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Tool>> {
+    vec![
+        Box::new(Shell::new(Arc::clone(workbench), workspace.to_owned())),
+        Box::new(ReadFile::new(workspace.to_owned())),
+        Box::new(ApplyPatch::new(workspace.to_owned())),
+    ]
+}
+
+/// An answer that says what went wrong.
+fn failed(text: impl Into<String>) -> ToolOutput {
+    ToolOutput { text: text.into(), success: false }
+}
+
+/// What the model is told of a request without permission. The run goes on, unless the log is
+/// what failed.
+fn not_permitted(error: NotPermitted) -> Result<ToolOutput, Fatal> {
+    match error {
+        NotPermitted::NoRecord(error) => Err(Fatal(error)),
+        NotPermitted::Denied { decision, .. } => Ok(failed(format!(
+            "denied: {} [rule {}]. Do not try to get round this; go on without it, or tell the user what is needed.",
+            decision.explanation(),
+            decision.rule
+        ))),
+    }
+}
+
+/// Reads a call's arguments, or says what is wrong with them.
+fn arguments<T: DeserializeOwned>(tool: &str, text: &str) -> Result<T, ToolOutput> {
+    if text.len() > LARGEST_ARGUMENTS {
+        return Err(failed(format!("the arguments of {tool} are larger than {LARGEST_ARGUMENTS} bytes")));
+    }
+    serde_json::from_str(text).map_err(|e| failed(format!("the arguments of {tool} are not what it takes: {e}")))
+}

@@ -1,0 +1,164 @@
+//! The Landlock part of a plan, as data.
+//!
+//! Landlock only allows: a rule gives rights to a whole tree and nothing can be taken out of it
+//! again. So what is subtracted (secrets) is left out by giving the rights to everything *beside*
+//! it, and [`Rule::except`] carries what to leave out until the tree can be looked at.
+
+use codex_protocol::gate::WRITABLE_DEVICES;
+use codex_protocol::policy::{Layer, Right};
+use codex_protocol::secrets::PathPattern;
+use codex_protocol::security_profile::SecurityProfile;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+use crate::survey::Survey;
+use crate::wire::{self, PatternText};
+
+/// Rights on files. Values: kernel header `linux/landlock.h`, `LANDLOCK_ACCESS_FS_*`.
+pub mod access {
+    /// Start as a program.
+    pub const EXECUTE: u64 = 1 << 0;
+    /// Open for writing.
+    pub const WRITE_FILE: u64 = 1 << 1;
+    /// Open for reading.
+    pub const READ_FILE: u64 = 1 << 2;
+    /// List a directory.
+    pub const READ_DIR: u64 = 1 << 3;
+    /// Everything that makes or removes names: `REMOVE_DIR` (4) to `MAKE_SYM` (12).
+    pub const CHANGE_NAMES: u64 = 0x1ff0;
+    /// Making device nodes, which is never granted: `MAKE_CHAR` (6) and `MAKE_BLOCK` (11).
+    pub const MAKE_DEVICES: u64 = 1 << 6 | 1 << 11;
+    /// Move or link between directories (ABI 2).
+    pub const REFER: u64 = 1 << 13;
+    /// Cut to a length (ABI 3).
+    pub const TRUNCATE: u64 = 1 << 14;
+    /// Control codes on devices (ABI 5).
+    pub const IOCTL_DEV: u64 = 1 << 15;
+
+    /// Everything that reads.
+    pub const READ: u64 = READ_FILE | READ_DIR;
+    /// Everything that writes.
+    pub const WRITE: u64 = WRITE_FILE | CHANGE_NAMES & !MAKE_DEVICES | REFER | TRUNCATE;
+
+    /// Every right that a kernel with this version of the interface knows.
+    #[must_use]
+    pub fn known(abi: u32) -> u64 {
+        match abi {
+            0 => 0,
+            1 => (1 << 13) - 1,
+            2 => (1 << 14) - 1,
+            3 | 4 => (1 << 15) - 1,
+            _ => (1 << 16) - 1,
+        }
+    }
+}
+
+/// TCP rights: `LANDLOCK_ACCESS_NET_BIND_TCP` and `_CONNECT_TCP` (ABI 4).
+pub const NET_TCP: u64 = 0b11;
+
+/// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET` and `LANDLOCK_SCOPE_SIGNAL` (ABI 6).
+pub const SCOPES: u64 = 0b11;
+
+/// Rights on one tree or file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The tree or file. One that does not exist gives nothing.
+    #[serde(with = "wire::path")]
+    pub path: PathBuf,
+    /// The rights, of those in [`access`].
+    pub access: u64,
+    /// What in it gets no rights.
+    pub except: Vec<PatternText>,
+}
+
+/// A ruleset: what it governs, and what it then allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruleset {
+    /// The file rights that are denied unless a rule gives them.
+    pub handled: u64,
+    /// The TCP rights that are denied.
+    pub network: u64,
+    /// What cannot be reached outside the sandbox.
+    pub scopes: u64,
+    /// What is allowed.
+    pub rules: Vec<Rule>,
+}
+
+/// Programs that the kernel itself opens to start a dynamic program. An allow-list has to hold
+/// them, and so lets them be started by hand; the supervisor of a later issue refuses that.
+const LOADERS: &[&str] = &[
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/ld-musl-aarch64.so.1",
+];
+
+/// Devices that may be read: they hold nothing of this machine's. Disks, memory, cameras and
+/// other terminals stay closed, also for root.
+const READABLE_DEVICES: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/shm"];
+
+/// The ruleset for one layer of a policy.
+#[must_use]
+pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32) -> Ruleset {
+    let handled = access::known(abi);
+    let mut rules = Rules { known: handled, rules: Vec::new() };
+    let denied: Vec<PathPattern> = layer.denied_reads().filter_map(PathPattern::exactly).collect();
+    let env_files = survey.env_files.iter().filter_map(|f| PathPattern::exactly(f));
+    let secrets: Vec<PathPattern> = layer.secrets().iter().cloned().chain(env_files).chain(denied.clone()).collect();
+
+    let devices = PathPattern { parent: "/dev".into(), name: "*".to_owned(), except: None };
+
+    let listed_only = layer.profile == SecurityProfile::Offline;
+    let read = if listed_only { access::READ } else { access::READ | access::EXECUTE };
+    let closed: Vec<PathPattern> = secrets.iter().cloned().chain([devices]).collect();
+    rules.add(Path::new("/"), read, &closed);
+    for device in READABLE_DEVICES {
+        rules.add(Path::new(device), access::READ, &[]);
+    }
+    // A grant of a secret itself opens it; `rules.add` drops the patterns that name the path.
+    for granted in layer.granted_reads() {
+        if !denied.iter().any(|d| d.matches(granted)) {
+            rules.add(granted, read, &secrets);
+        }
+    }
+    for device in WRITABLE_DEVICES {
+        rules.add(Path::new(device), access::WRITE_FILE | access::TRUNCATE, &[]);
+    }
+    for root in layer.write_roots() {
+        rules.add(root, access::WRITE, layer.secrets());
+    }
+    if listed_only {
+        let places = &layer.places;
+        for program in LOADERS.iter().map(Path::new).chain(places.listed_programs.iter().map(PathBuf::as_path)) {
+            rules.add(program, access::EXECUTE, &[]);
+        }
+        for tree in &places.listed_trees {
+            rules.add(tree, access::EXECUTE, &[]);
+        }
+        for grant in &layer.grants {
+            if let Right::Exec(path) | Right::ExecTree(path) = &grant.right {
+                rules.add(path, access::EXECUTE, &[]);
+            }
+        }
+    }
+    Ruleset {
+        handled,
+        network: if abi >= 4 { NET_TCP } else { 0 },
+        scopes: if abi >= 6 { SCOPES } else { 0 },
+        rules: rules.rules,
+    }
+}
+
+struct Rules {
+    known: u64,
+    rules: Vec<Rule>,
+}
+
+impl Rules {
+    fn add(&mut self, path: &Path, access: u64, except: &[PathPattern]) {
+        let inside = |p: &&PathPattern| p.parent.starts_with(path) && !p.matches(path);
+        let except = except.iter().filter(inside).map(PatternText::from).collect();
+        self.rules.push(Rule { path: path.to_owned(), access: access & self.known, except });
+    }
+}

@@ -1,0 +1,152 @@
+//! How much of what a profile wants a machine enforces.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capabilities;
+
+/// How much of a profile is enforced. The order is from little to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Some of what keeps files, programs or the network apart is not enforced.
+    Minimum,
+    /// Files, programs and the network are kept apart; something beside them, named in the
+    /// report, is not.
+    Partial,
+    /// All of it.
+    Full,
+}
+
+impl Level {
+    /// The word on the command line and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimum => "minimum",
+            Self::Partial => "partial",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Minimum, Self::Partial, Self::Full]
+            .into_iter()
+            .find(|l| l.as_str() == text)
+            .ok_or_else(|| format!("'{text}' is not a level; the levels are full, partial and minimum"))
+    }
+}
+
+/// Something a profile wants and this machine does not enforce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// What is missing, in the kernel's terms.
+    pub feature: &'static str,
+    /// What a command can therefore do.
+    pub consequence: &'static str,
+    /// The highest level that a machine without it reaches.
+    pub level: Level,
+}
+
+/// What a plan amounts to on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How much is enforced.
+    pub level: Level,
+    /// What is not.
+    pub missing: Vec<Missing>,
+}
+
+/// The level that a confined profile requires unless the person accepts a lower one.
+pub const REQUIRED: Level = Level::Partial;
+
+/// What a confined profile lacks on a machine with these capabilities.
+///
+/// Landlock's rights by version: kernel documentation, `userspace-api/landlock.rst`.
+#[must_use]
+pub fn assess(capabilities: Capabilities) -> Report {
+    let abi = capabilities.landlock_abi;
+    let wanted = [
+        (
+            abi >= 1,
+            Missing {
+                feature: "Landlock",
+                consequence: "commands read secrets, write files and start programs as they like",
+                level: Level::Minimum,
+            },
+        ),
+        (
+            capabilities.seccomp,
+            Missing {
+                feature: "seccomp filters",
+                consequence: "commands reach the network and the kernel's privileged calls",
+                level: Level::Minimum,
+            },
+        ),
+        (
+            abi >= 2,
+            Missing {
+                feature: "Landlock's refer right (ABI 2)",
+                consequence: "commands cannot move files between directories, even where they may write",
+                level: Level::Partial,
+            },
+        ),
+        (
+            abi >= 3,
+            Missing {
+                feature: "Landlock's truncate right (ABI 3)",
+                consequence: "commands can empty files that they may not write",
+                level: Level::Minimum,
+            },
+        ),
+        (
+            abi >= 5,
+            Missing {
+                feature: "Landlock's device control right (ABI 5)",
+                consequence: "commands can send control codes to devices that they may read",
+                level: Level::Partial,
+            },
+        ),
+        (
+            abi >= 6,
+            Missing {
+                feature: "Landlock's scopes (ABI 6)",
+                consequence: "commands can signal processes of the same user outside the sandbox",
+                level: Level::Partial,
+            },
+        ),
+    ];
+    let missing: Vec<Missing> = wanted.into_iter().filter(|(has, _)| !has).map(|(_, m)| m).collect();
+    let level = missing.iter().map(|m| m.level).min().unwrap_or(Level::Full);
+    Report { level, missing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_missing_part_lowers_the_level() {
+        let level = |landlock_abi, seccomp| assess(Capabilities { landlock_abi, seccomp }).level;
+        assert_eq!(level(7, true), Level::Full);
+        assert_eq!(level(6, true), Level::Full);
+        assert_eq!(level(5, true), Level::Partial);
+        assert_eq!(level(3, true), Level::Partial);
+        assert_eq!(level(2, true), Level::Minimum);
+        assert_eq!(level(0, true), Level::Minimum);
+        assert_eq!(level(7, false), Level::Minimum);
+        assert_eq!(assess(Capabilities::NONE).missing.len(), 6);
+    }
+}

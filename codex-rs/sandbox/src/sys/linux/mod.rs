@@ -1,0 +1,88 @@
+//! Linux: Landlock, seccomp, and a helper process that ends what a command started.
+#![allow(unsafe_code)]
+
+mod helper;
+mod landlock;
+mod numbers;
+mod seccomp;
+mod setup;
+mod tree;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{Mutex, PoisonError};
+
+use crate::capability::Capabilities;
+use crate::spawn::{HELPER_ARGUMENT, Job, Streams};
+
+pub use helper::run_helper;
+
+pub(crate) fn probe() -> Capabilities {
+    Capabilities { landlock_abi: landlock::abi(), seccomp: seccomp::available() }
+}
+
+/// A path that starts this very binary, also after its file was replaced or removed.
+#[must_use]
+pub fn this_binary() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// While the control socket can be inherited, no other helper may be started: it would inherit
+/// it too.
+static INHERITABLE: Mutex<()> = Mutex::new(());
+
+/// A helper process.
+#[derive(Debug)]
+pub(crate) enum Helper {
+    /// This binary, started again.
+    Started(Child),
+    /// A copy of this process.
+    Copy(i32),
+}
+
+impl Helper {
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) {
+        match self {
+            // It was started by us and is waited for once, so there is nothing that can fail.
+            Self::Started(child) => drop(child.wait()),
+            // SAFETY: the call takes numbers and a null pointer for a status that nobody needs.
+            Self::Copy(pid) => drop(unsafe { libc::waitpid(*pid, std::ptr::null_mut(), 0) }),
+        }
+    }
+}
+
+/// Makes a copy of this process the helper for `job`, whose command shares our streams. `None`
+/// where this process has more than one thread.
+pub(crate) fn copy_as_helper(control: UnixStream, job: &Job) -> io::Result<Option<Helper>> {
+    Ok(helper::fork_helper(control, job)?.map(Helper::Copy))
+}
+
+/// Starts `helper` with its end of the control socket.
+///
+/// Without a `pre_exec` hook the standard library can start it without copying our memory, so
+/// the socket is passed by lifting its close-on-exec flag for the moment.
+pub(crate) fn start_helper(helper: &Path, control: BorrowedFd<'_>, streams: Streams) -> io::Result<Helper> {
+    let fd = control.as_raw_fd();
+    let mut command = Command::new(helper);
+    command.arg(HELPER_ARGUMENT).arg(fd.to_string()).env_clear();
+    command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
+    let _alone = INHERITABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    set_inheritable(fd, true)?;
+    let child = command.spawn();
+    set_inheritable(fd, false)?;
+    child.map(Helper::Started)
+}
+
+fn set_inheritable(fd: i32, yes: bool) -> io::Result<()> {
+    // SAFETY: the descriptor is borrowed from its owner; the call touches no memory.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, if yes { 0 } else { libc::FD_CLOEXEC }) }.into()).map(drop)
+}
+
+/// A system call's result as Rust spells it.
+fn check(result: i64) -> io::Result<i64> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,152 @@
+//! The numbers of the system calls that filters name.
+
+/// What is known of a call's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It has this one.
+    Number(u32),
+    /// Other architectures have the call, this one does not.
+    NotOnThisArchitecture,
+    /// The table lacks it.
+    Unknown,
+}
+
+/// Calls that every supported architecture has.
+const EVERYWHERE: &[(&str, libc::c_long)] = &[
+    ("acct", libc::SYS_acct),
+    ("add_key", libc::SYS_add_key),
+    ("adjtimex", libc::SYS_adjtimex),
+    ("bpf", libc::SYS_bpf),
+    ("chroot", libc::SYS_chroot),
+    ("clock_adjtime", libc::SYS_clock_adjtime),
+    ("clock_settime", libc::SYS_clock_settime),
+    ("clone", libc::SYS_clone),
+    ("clone3", libc::SYS_clone3),
+    ("delete_module", libc::SYS_delete_module),
+    ("fanotify_init", libc::SYS_fanotify_init),
+    ("fchmod", libc::SYS_fchmod),
+    ("fchmodat", libc::SYS_fchmodat),
+    ("fchown", libc::SYS_fchown),
+    ("fchownat", libc::SYS_fchownat),
+    ("finit_module", libc::SYS_finit_module),
+    ("fremovexattr", libc::SYS_fremovexattr),
+    ("fsconfig", libc::SYS_fsconfig),
+    ("fsetxattr", libc::SYS_fsetxattr),
+    ("fsmount", libc::SYS_fsmount),
+    ("fsopen", libc::SYS_fsopen),
+    ("fspick", libc::SYS_fspick),
+    ("init_module", libc::SYS_init_module),
+    ("io_uring_enter", libc::SYS_io_uring_enter),
+    ("io_uring_register", libc::SYS_io_uring_register),
+    ("io_uring_setup", libc::SYS_io_uring_setup),
+    ("ioctl", libc::SYS_ioctl),
+    ("kcmp", libc::SYS_kcmp),
+    ("kexec_file_load", libc::SYS_kexec_file_load),
+    ("kexec_load", libc::SYS_kexec_load),
+    ("keyctl", libc::SYS_keyctl),
+    ("lookup_dcookie", libc::SYS_lookup_dcookie),
+    ("lremovexattr", libc::SYS_lremovexattr),
+    ("lsetxattr", libc::SYS_lsetxattr),
+    ("migrate_pages", libc::SYS_migrate_pages),
+    ("mount", libc::SYS_mount),
+    ("mount_setattr", libc::SYS_mount_setattr),
+    ("move_mount", libc::SYS_move_mount),
+    ("move_pages", libc::SYS_move_pages),
+    ("mq_getsetattr", libc::SYS_mq_getsetattr),
+    ("mq_notify", libc::SYS_mq_notify),
+    ("mq_open", libc::SYS_mq_open),
+    ("mq_timedreceive", libc::SYS_mq_timedreceive),
+    ("mq_timedsend", libc::SYS_mq_timedsend),
+    ("mq_unlink", libc::SYS_mq_unlink),
+    ("msgctl", libc::SYS_msgctl),
+    ("msgget", libc::SYS_msgget),
+    ("msgrcv", libc::SYS_msgrcv),
+    ("msgsnd", libc::SYS_msgsnd),
+    ("nfsservctl", libc::SYS_nfsservctl),
+    ("open_by_handle_at", libc::SYS_open_by_handle_at),
+    ("open_tree", libc::SYS_open_tree),
+    ("perf_event_open", libc::SYS_perf_event_open),
+    ("pidfd_getfd", libc::SYS_pidfd_getfd),
+    ("pivot_root", libc::SYS_pivot_root),
+    ("prlimit64", libc::SYS_prlimit64),
+    ("process_madvise", libc::SYS_process_madvise),
+    ("process_mrelease", libc::SYS_process_mrelease),
+    ("process_vm_readv", libc::SYS_process_vm_readv),
+    ("process_vm_writev", libc::SYS_process_vm_writev),
+    ("ptrace", libc::SYS_ptrace),
+    ("quotactl", libc::SYS_quotactl),
+    ("quotactl_fd", libc::SYS_quotactl_fd),
+    ("reboot", libc::SYS_reboot),
+    ("removexattr", libc::SYS_removexattr),
+    ("request_key", libc::SYS_request_key),
+    ("semctl", libc::SYS_semctl),
+    ("semget", libc::SYS_semget),
+    ("semop", libc::SYS_semop),
+    ("semtimedop", libc::SYS_semtimedop),
+    ("setdomainname", libc::SYS_setdomainname),
+    ("sethostname", libc::SYS_sethostname),
+    ("setns", libc::SYS_setns),
+    ("settimeofday", libc::SYS_settimeofday),
+    ("setxattr", libc::SYS_setxattr),
+    ("shmat", libc::SYS_shmat),
+    ("shmctl", libc::SYS_shmctl),
+    ("shmdt", libc::SYS_shmdt),
+    ("shmget", libc::SYS_shmget),
+    ("socket", libc::SYS_socket),
+    ("swapoff", libc::SYS_swapoff),
+    ("swapon", libc::SYS_swapon),
+    ("syslog", libc::SYS_syslog),
+    ("umount2", libc::SYS_umount2),
+    ("unshare", libc::SYS_unshare),
+    ("userfaultfd", libc::SYS_userfaultfd),
+    ("utimensat", libc::SYS_utimensat),
+    ("vhangup", libc::SYS_vhangup),
+];
+
+/// Calls too new for the `libc` crate, with the number that all architectures share since 424
+/// (kernel source, `scripts/syscall.tbl`).
+const NEW: &[(&str, libc::c_long)] = &[
+    ("fchmodat2", 452),
+    ("file_setattr", 469),
+    ("open_tree_attr", 467),
+    ("removexattrat", 466),
+    ("setxattrat", 463),
+];
+
+/// Calls that only the older of the architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLD: &[(&str, libc::c_long)] = &[
+    ("chmod", libc::SYS_chmod),
+    ("chown", libc::SYS_chown),
+    ("futimesat", libc::SYS_futimesat),
+    ("ioperm", libc::SYS_ioperm),
+    ("iopl", libc::SYS_iopl),
+    ("lchown", libc::SYS_lchown),
+    ("modify_ldt", libc::SYS_modify_ldt),
+    ("utime", libc::SYS_utime),
+    ("utimes", libc::SYS_utimes),
+];
+
+/// Their names, where there are no numbers for them.
+#[cfg(not(target_arch = "x86_64"))]
+const OLD: &[(&str, libc::c_long)] = &[
+    ("chmod", -1),
+    ("chown", -1),
+    ("futimesat", -1),
+    ("ioperm", -1),
+    ("iopl", -1),
+    ("lchown", -1),
+    ("modify_ldt", -1),
+    ("utime", -1),
+    ("utimes", -1),
+];
+
+/// Looks a call up by its name in the kernel's table.
+pub(super) fn find(name: &str) -> Found {
+    let entry = EVERYWHERE.iter().chain(NEW).chain(OLD).find(|(n, _)| *n == name);
+    match entry.map(|(_, number)| u32::try_from(*number)) {
+        Some(Ok(number)) => Found::Number(number),
+        Some(Err(_)) => Found::NotOnThisArchitecture,
+        None => Found::Unknown,
+    }
+}

@@ -1,0 +1,146 @@
+//! From a filter's data to the kernel's instructions.
+//!
+//! The program format is classic BPF over `struct seccomp_data` (header `linux/seccomp.h`):
+//! number at offset 0, architecture at 4, arguments of 8 bytes each from 16.
+
+use std::io;
+
+use super::{check, numbers};
+use crate::seccomp::{Filter, Refusal, When};
+
+/// `AUDIT_ARCH_X86_64`, header `linux/audit.h`.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+/// `AUDIT_ARCH_AARCH64`.
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// The last call of the table that this was written against (Linux 6.17): `file_setattr`.
+const LAST_KNOWN: u32 = 469;
+
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const JUMP_IF_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
+const JUMP_IF_ANY: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+
+fn step(code: u16, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt: 0, jf: 0, k }
+}
+
+fn jump(code: u16, k: u32, if_true: u8, if_false: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt: if_true, jf: if_false, k }
+}
+
+/// The low half of an argument. Both supported architectures are little-endian.
+fn argument(index: u32) -> u32 {
+    16 + 8 * index
+}
+
+fn refuse(refusal: Refusal) -> libc::sock_filter {
+    let errno = match refusal {
+        Refusal::Eperm => libc::EPERM,
+        Refusal::Eacces => libc::EACCES,
+        Refusal::Enosys => libc::ENOSYS,
+        Refusal::Eafnosupport => libc::EAFNOSUPPORT,
+    };
+    step(RETURN, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned())
+}
+
+/// Compiles the filter. Calls of another entry (32-bit, x32) and calls newer than the table are
+/// refused as if the kernel did not have them.
+///
+/// # Errors
+/// A rule that names a call which the table of numbers lacks: it must never be dropped in silence.
+fn compile(filter: &Filter) -> io::Result<Vec<libc::sock_filter>> {
+    let mut program = vec![
+        step(LOAD, ARCH),
+        jump(JUMP_IF_EQUAL, ARCHITECTURE, 1, 0),
+        refuse(Refusal::Enosys),
+        step(LOAD, NUMBER),
+        // x32 calls have bit 30 set and so are greater too.
+        jump(JUMP_IF_GREATER, LAST_KNOWN, 0, 1),
+        refuse(Refusal::Enosys),
+    ];
+    for rule in &filter.rules {
+        let number = match numbers::find(&rule.call) {
+            numbers::Found::Number(number) => number,
+            numbers::Found::NotOnThisArchitecture => continue,
+            numbers::Found::Unknown => {
+                return Err(io::Error::other(format!("no number is known for the system call '{}'", rule.call)));
+            }
+        };
+        let answer = refuse(rule.refusal);
+        let (test, value, hit, miss, argument_index) = match rule.when {
+            When::Always => {
+                program.extend([jump(JUMP_IF_EQUAL, number, 0, 1), answer]);
+                continue;
+            }
+            When::Equals(index, value) => (JUMP_IF_EQUAL, value, 0, 1, index),
+            When::Differs(index, value) => (JUMP_IF_EQUAL, value, 1, 0, index),
+            When::HasAny(index, value) => (JUMP_IF_ANY, value, 0, 1, index),
+        };
+        program.extend([
+            jump(JUMP_IF_EQUAL, number, 0, 4),
+            step(LOAD, argument(argument_index)),
+            jump(test, value, hit, miss),
+            answer,
+            step(LOAD, NUMBER),
+        ]);
+    }
+    program.push(step(RETURN, libc::SECCOMP_RET_ALLOW));
+    Ok(program)
+}
+
+/// A filter ready to be installed.
+pub(super) struct Program(Vec<libc::sock_filter>);
+
+impl Program {
+    pub(super) fn new(filter: &Filter) -> io::Result<Self> {
+        Ok(Self(compile(filter)?))
+    }
+
+    /// Filters the calling thread and all that it starts. Needs `no_new_privs`.
+    pub(super) fn install(&self) -> io::Result<()> {
+        let length = u16::try_from(self.0.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the program outlives the call, which only reads it.
+        check(unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0_u32, &raw const program)
+        })
+        .map(drop)
+    }
+}
+
+/// Whether the kernel can answer filtered calls with errors.
+pub(super) fn available() -> bool {
+    let action = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: the kernel reads the one word that the pointer names.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0_u32, &raw const action) };
+    answer == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use codex_protocol::security_profile::SecurityProfile;
+
+    #[test]
+    fn every_rule_has_a_number_and_the_program_fits() {
+        for profile in [SecurityProfile::Offline, SecurityProfile::WorkspaceWrite] {
+            let program = compile(&crate::seccomp::filter(profile)).unwrap();
+            // BPF_MAXINSNS, header linux/bpf_common.h.
+            assert!(program.len() <= 4096);
+        }
+        let unknown = crate::seccomp::Rule {
+            call: "no_such_call".to_owned(),
+            when: When::Always,
+            refusal: Refusal::Eperm,
+        };
+        assert!(compile(&Filter { rules: vec![unknown] }).is_err());
+    }
+}
