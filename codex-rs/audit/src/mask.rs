@@ -12,8 +12,8 @@
 //! Masking a masked text changes nothing. The work is linear in the length of the text, of which
 //! 64 KiB are looked at and 4 KiB kept.
 //!
-//! Secrets are found by their own shape (table in [`tokens`]), by the name in front of them
-//! (`--token X`, `API_KEY=X`, `password: X`, `?sig=X`; words in [`names`]), as credentials in a
+//! Secrets are found by their own shape (the table in `mask/tokens.rs`), by the name in front of them
+//! (`--token X`, `API_KEY=X`, `password: X`, `?sig=X`; words in `mask/names.rs`), as credentials in a
 //! URL, and as PEM private keys. A secret without any of these, such as one that stands alone as
 //! an argument, cannot be told from other text.
 

@@ -1,1 +1,47 @@
-fn main() {}
+//! The `codex` binary: reads what was typed, resolves what it means, and only then builds
+//! anything.
+
+mod args;
+mod audit;
+mod config;
+mod demo;
+mod exec;
+mod failure;
+mod image;
+mod policy;
+mod print;
+mod progress;
+mod provider;
+mod sandbox;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    // The sandbox's helper is this binary started again. It must not read a configuration, build
+    // a runtime or start a thread.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == codex_sandbox::spawn::HELPER_ARGUMENT)
+    {
+        return codex_sandbox::run_helper();
+    }
+    let cli = Cli::parse();
+    let global = &cli.global;
+    let done = match cli.command {
+        Command::Exec(exec) => exec::run(global, *exec),
+        Command::Sandbox(sandbox) => sandbox::run(global, &sandbox),
+        Command::Audit(command) => audit::run(global, &command),
+        Command::Policy(command) => policy::run(global, &command),
+        Command::Config(command) => policy::show_config(global, &command),
+        Command::Demo(demo) => demo::run(global, &demo),
+    };
+    done.unwrap_or_else(|failure| {
+        print::error(global.color, &failure);
+        failure.code()
+    })
+}

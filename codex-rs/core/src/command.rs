@@ -65,10 +65,24 @@ impl Workbench {
     ///
     /// # Errors
     /// When the profile cannot be enforced here.
-    pub fn plan(&self, policy: &Policy, terminal: Terminal, limits: Limits) -> Result<(Plan, Report), CannotEnforce> {
-        let set = self.temp.iter().map(|temp| (OsString::from("TMPDIR"), temp.clone().into_os_string())).collect();
-        let wishes =
-            Wishes { environment: self.environment.clone(), set, limits, terminal, accept: self.accept };
+    pub fn plan(
+        &self,
+        policy: &Policy,
+        terminal: Terminal,
+        limits: Limits,
+    ) -> Result<(Plan, Report), CannotEnforce> {
+        let set = self
+            .temp
+            .iter()
+            .map(|temp| (OsString::from("TMPDIR"), temp.clone().into_os_string()))
+            .collect();
+        let wishes = Wishes {
+            environment: self.environment.clone(),
+            set,
+            limits,
+            terminal,
+            accept: self.accept,
+        };
         plan::plan(policy, self.capabilities, &survey::survey(policy), wishes)
     }
 
@@ -82,7 +96,9 @@ impl Workbench {
     /// The shell that runs command strings: `bash`, or `sh` where there is none.
     #[must_use]
     pub fn shell(&self) -> Option<PathBuf> {
-        let find = |name: &str| crate::places::find_program(Path::new(name), Path::new("/"), self.search_path());
+        let find = |name: &str| {
+            crate::places::find_program(Path::new(name), Path::new("/"), self.search_path())
+        };
         find("bash").or_else(|| find("sh"))
     }
 
@@ -98,11 +114,17 @@ impl Workbench {
         timeout: Duration,
         name: &str,
     ) -> Result<Ran, CommandError> {
-        let limits = Limits { timeout: Some(timeout), memory: None };
+        let limits = Limits {
+            timeout: Some(timeout),
+            memory: None,
+        };
         let (plan, _) = self.plan(policy, Terminal::None, limits)?;
         let (reader, writer) = io::pipe()?;
-        let streams =
-            Streams { stdin: Stdio::null(), stdout: writer.try_clone()?.into(), stderr: writer.into() };
+        let streams = Streams {
+            stdin: Stdio::null(),
+            stdout: writer.try_clone()?.into(),
+            stderr: writer.into(),
+        };
         let running = spawn::spawn(command, plan, streams, &self.helper)?;
         let mut reader = pipe::Receiver::from_owned_fd(reader.into())?;
         let mut capture = Capture::new(self.outputs.join(format!("{name}.txt")));
@@ -118,6 +140,9 @@ impl Workbench {
         let (outcome, read) = tokio::join!(running.wait_async(), read);
         let outcome = outcome?;
         read?;
-        Ok(Ran { outcome, output: capture.finish() })
+        Ok(Ran {
+            outcome,
+            output: capture.finish(),
+        })
     }
 }

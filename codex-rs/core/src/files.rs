@@ -47,13 +47,22 @@ fn root_of(path: &Path) -> &Path {
 
 fn open(path: &Path) -> io::Result<File> {
     let (dir, name) = parent(path, false)?;
-    let file = dir.open_with(name, OpenOptions::new().read(true).follow(FollowSymlinks::No))?;
+    let file = dir.open_with(
+        name,
+        OpenOptions::new().read(true).follow(FollowSymlinks::No),
+    )?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a directory",
+        ));
     }
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
     }
     Ok(file)
 }
@@ -84,13 +93,22 @@ pub fn write(request: &Recorded<Authorized<FileWrite>>, contents: &[u8]) -> io::
     let (dir, name) = parent(&request.get().request().path, true)?;
     let permissions = match dir.symlink_metadata(name) {
         Ok(old) if old.is_file() => Some(old.permissions()),
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            ));
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };
     let mut beside = OsStr::new(".").to_owned();
     beside.push(name);
-    beside.push(format!(".codex-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    beside.push(format!(
+        ".codex-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ));
     let mut file = dir.open_with(&beside, OpenOptions::new().write(true).create_new(true))?;
     let written = permissions
         .map_or(Ok(()), |p| file.set_permissions(p))
@@ -110,7 +128,10 @@ pub fn write(request: &Recorded<Authorized<FileWrite>>, contents: &[u8]) -> io::
 pub fn remove(request: &Recorded<Authorized<FileWrite>>) -> io::Result<()> {
     let (dir, name) = parent(&request.get().request().path, false)?;
     if dir.symlink_metadata(name)?.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a directory",
+        ));
     }
     dir.remove_file(name)
 }

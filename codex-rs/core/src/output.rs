@@ -37,7 +37,13 @@ impl Capture {
     /// An output whose whole goes to `place` if it does not fit. Nothing is made there before.
     #[must_use]
     pub fn new(place: PathBuf) -> Self {
-        Self { head: Vec::new(), tail: VecDeque::new(), total: 0, place, file: None }
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            total: 0,
+            place,
+            file: None,
+        }
     }
 
     /// Takes the next bytes. That the whole cannot be kept on disk is no reason to lose what is
@@ -56,7 +62,8 @@ impl Capture {
         }
         self.tail.extend(rest);
         if let Some(file) = &mut self.file {
-            let left = usize::try_from(KEPT.saturating_sub(self.total - bytes.len() as u64)).unwrap_or(usize::MAX);
+            let left = usize::try_from(KEPT.saturating_sub(self.total - bytes.len() as u64))
+                .unwrap_or(usize::MAX);
             if file.write_all(&rest[..left.min(rest.len())]).is_err() {
                 self.file = None;
             }
@@ -69,7 +76,10 @@ impl Capture {
         if let Some(directory) = self.place.parent() {
             fs::create_dir_all(directory)?;
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.place)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&self.place)?;
         file.write_all(&self.head)?;
         let (a, b) = self.tail.as_slices();
         file.write_all(a)?;
@@ -88,10 +98,21 @@ impl Capture {
             let whole = [&self.head, &*tail].concat();
             printable(&whole)
         } else {
-            let place = kept.as_deref().map_or_else(|| "it could not be kept".to_owned(), |p| format!("the whole is in {}", p.display()));
-            format!("{}\n[… {cut} bytes left out; {place} …]\n{}", printable(&self.head), printable(tail))
+            let place = kept.as_deref().map_or_else(
+                || "it could not be kept".to_owned(),
+                |p| format!("the whole is in {}", p.display()),
+            );
+            format!(
+                "{}\n[… {cut} bytes left out; {place} …]\n{}",
+                printable(&self.head),
+                printable(tail)
+            )
         };
-        Captured { text, total: self.total, kept }
+        Captured {
+            text,
+            total: self.total,
+            kept,
+        }
     }
 }
 
@@ -119,11 +140,13 @@ pub fn printable(bytes: &[u8]) -> String {
 fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match rest.next() {
         Some('[') => while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
-        Some(']' | 'P' | 'X' | '^' | '_') => while let Some(c) = rest.next() {
-            if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
-                break;
+        Some(']' | 'P' | 'X' | '^' | '_') => {
+            while let Some(c) = rest.next() {
+                if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
+                    break;
+                }
             }
-        },
+        }
         _ => {}
     }
 }
@@ -154,7 +177,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("out/1.txt");
         let mut capture = Capture::new(place.clone());
-        let whole: Vec<u8> = (0..20_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let whole: Vec<u8> = (0..20_000)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
         for piece in whole.chunks(777) {
             capture.push(piece);
         }

@@ -40,7 +40,12 @@ pub fn resolve(base: &Path, path: &Path) -> io::Result<PathBuf> {
                 missing.push(name);
                 at = parent;
             }
-            _ => return Err(io::Error::new(io::ErrorKind::NotFound, "'..' after a directory that does not exist")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "'..' after a directory that does not exist",
+                ));
+            }
         }
     }
 }
@@ -54,7 +59,10 @@ pub fn resolve_entry(base: &Path, path: &Path) -> io::Result<PathBuf> {
     let whole = base.join(path);
     match (whole.parent(), whole.file_name()) {
         (Some(parent), Some(name)) => Ok(resolve(base, parent)?.join(name)),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the path names no file",
+        )),
     }
 }
 
@@ -71,13 +79,22 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
         std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
 
-        assert_eq!(resolve(&root, Path::new("link/new/file")).unwrap(), root.join("real/new/file"));
-        assert_eq!(resolve(&root, Path::new("./real/../link")).unwrap(), root.join("real"));
+        assert_eq!(
+            resolve(&root, Path::new("link/new/file")).unwrap(),
+            root.join("real/new/file")
+        );
+        assert_eq!(
+            resolve(&root, Path::new("./real/../link")).unwrap(),
+            root.join("real")
+        );
         assert_eq!(resolve(&root, Path::new("/")).unwrap(), Path::new("/"));
         assert!(resolve(&root, Path::new("new/../../etc/passwd")).is_err());
         assert!(resolve(&root, Path::new("dangling")).is_err());
         assert!(resolve(&root, Path::new("loop/x")).is_err());
         assert!(resolve(&root, Path::new("a\0b")).is_err());
-        assert_eq!(resolve_entry(&root, Path::new("link")).unwrap(), root.join("link"));
+        assert_eq!(
+            resolve_entry(&root, Path::new("link")).unwrap(),
+            root.join("link")
+        );
     }
 }

@@ -21,7 +21,11 @@ pub struct PlaceError {
 }
 
 fn directory(what: &'static str, path: &Path) -> Result<PathBuf, PlaceError> {
-    let failed = |cause| PlaceError { what, path: path.to_owned(), cause };
+    let failed = |cause| PlaceError {
+        what,
+        path: path.to_owned(),
+        cause,
+    };
     let found = path.canonicalize().map_err(failed)?;
     if !found.is_dir() {
         return Err(failed(io::ErrorKind::NotADirectory.into()));
@@ -39,10 +43,15 @@ pub fn places(
     home: Option<&Path>,
     codex_home: &Path,
 ) -> Result<Places, PlaceError> {
-    let resolved = |path: &Path| crate::paths::resolve(Path::new("/"), path).unwrap_or_else(|_| path.to_owned());
+    let resolved = |path: &Path| {
+        crate::paths::resolve(Path::new("/"), path).unwrap_or_else(|_| path.to_owned())
+    };
     Ok(Places {
         workspace: directory("workspace", workspace)?,
-        added: added.iter().map(|dir| directory("added directory", dir)).collect::<Result<_, _>>()?,
+        added: added
+            .iter()
+            .map(|dir| directory("added directory", dir))
+            .collect::<Result<_, _>>()?,
         home: home.map(resolved),
         codex_home: resolved(codex_home),
         listed_programs: Vec::new(),
@@ -56,7 +65,10 @@ pub fn places(
 pub fn layer(profile: SecurityProfile, mut places: Places) -> Layer {
     if profile == SecurityProfile::Offline {
         places.listed_programs = listed_programs();
-        places.listed_trees = programs::GIT_TREES.iter().filter_map(|tree| Path::new(tree).canonicalize().ok()).collect();
+        places.listed_trees = programs::GIT_TREES
+            .iter()
+            .filter_map(|tree| Path::new(tree).canonicalize().ok())
+            .collect();
     }
     let mut layer = Layer::new(profile, places);
     let behind_symlinks: Vec<PathPattern> = layer
@@ -75,13 +87,19 @@ pub fn layer(profile: SecurityProfile, mut places: Places) -> Layer {
 /// The listed names found in the system's directories, each at its resolved path.
 fn listed_programs() -> Vec<PathBuf> {
     let mut directories: Vec<PathBuf> = Vec::new();
-    for directory in programs::DIRECTORIES.iter().filter_map(|d| Path::new(d).canonicalize().ok()) {
+    for directory in programs::DIRECTORIES
+        .iter()
+        .filter_map(|d| Path::new(d).canonicalize().ok())
+    {
         if !directories.contains(&directory) {
             directories.push(directory);
         }
     }
     let mut found = Vec::new();
-    for path in directories.iter().flat_map(|d| programs::listed().map(move |name| d.join(name))) {
+    for path in directories
+        .iter()
+        .flat_map(|d| programs::listed().map(move |name| d.join(name)))
+    {
         // Most names are missing from most directories, and most that are there are no symlinks:
         // one look tells.
         match path.symlink_metadata() {

@@ -31,7 +31,11 @@ pub const DEFAULT_REQUESTS: u32 = 200;
 
 impl Default for TurnLimits {
     fn default() -> Self {
-        Self { requests: DEFAULT_REQUESTS, tokens: None, time: None }
+        Self {
+            requests: DEFAULT_REQUESTS,
+            tokens: None,
+            time: None,
+        }
     }
 }
 
@@ -154,7 +158,9 @@ impl Session {
             }
             Err(error) => {
                 let message = error.to_string();
-                self.emit(Event::TurnFailed { error: ErrorMessage { message } });
+                self.emit(Event::TurnFailed {
+                    error: ErrorMessage { message },
+                });
                 Err(error)
             }
         }
@@ -175,8 +181,16 @@ impl Session {
     ) -> Result<Option<String>, TurnError> {
         self.push(Item::User { content: input })?;
         for _ in 0..self.parts.limits.requests {
-            if let Some(limit) = self.parts.limits.tokens.filter(|limit| usage.total() >= *limit) {
-                return Err(TurnError::Limit(format!("the turn has taken {} of {limit} tokens (--max-tokens)", usage.total())));
+            if let Some(limit) = self
+                .parts
+                .limits
+                .tokens
+                .filter(|limit| usage.total() >= *limit)
+            {
+                return Err(TurnError::Limit(format!(
+                    "the turn has taken {} of {limit} tokens (--max-tokens)",
+                    usage.total()
+                )));
             }
             let answer = until(interrupt, deadline, self.ask_model()).await??;
             usage.add(answer.usage);
@@ -186,18 +200,24 @@ impl Session {
                 self.push(item)?;
             }
             if answer.stop == StopReason::Filtered {
-                return Err(TurnError::Limit("the provider withheld the rest of the answer".to_owned()));
+                return Err(TurnError::Limit(
+                    "the provider withheld the rest of the answer".to_owned(),
+                ));
             }
             if calls.is_empty() {
                 if answer.stop == StopReason::Length {
-                    return Err(TurnError::Limit("the answer reached the limit on output tokens".to_owned()));
+                    return Err(TurnError::Limit(
+                        "the answer reached the limit on output tokens".to_owned(),
+                    ));
                 }
                 return Ok(message);
             }
             self.answer_calls(&calls, interrupt, deadline).await?;
         }
         let limit = self.parts.limits.requests;
-        Err(TurnError::Limit(format!("the turn has made {limit} model requests (--max-turns)")))
+        Err(TurnError::Limit(format!(
+            "the turn has made {limit} model requests (--max-turns)"
+        )))
     }
 
     /// One request to the model, streamed to the front end.
@@ -224,7 +244,11 @@ impl Session {
         while let Some(event) = stream.next().await {
             match event? {
                 ModelEvent::TextDelta(_) | ModelEvent::ReasoningDelta(_) => {}
-                ModelEvent::Retrying { reason, attempt, delay_ms } => {
+                ModelEvent::Retrying {
+                    reason,
+                    attempt,
+                    delay_ms,
+                } => {
                     items.clear();
                     let seconds = Duration::from_millis(delay_ms).as_secs_f32();
                     let message = format!("{reason}; attempt {attempt} follows in {seconds:.1} s");
@@ -248,8 +272,12 @@ impl Session {
         let shown = self.parts.permissions.items();
         for item in items {
             let details = match item {
-                Item::Assistant { text, .. } if !text.is_empty() => ItemDetails::AgentMessage { text: text.clone() },
-                Item::Reasoning { text, .. } if !text.is_empty() => ItemDetails::Reasoning { text: text.clone() },
+                Item::Assistant { text, .. } if !text.is_empty() => {
+                    ItemDetails::AgentMessage { text: text.clone() }
+                }
+                Item::Reasoning { text, .. } if !text.is_empty() => {
+                    ItemDetails::Reasoning { text: text.clone() }
+                }
                 _ => continue,
             };
             shown.completed(shown.new_id(), details);
@@ -268,8 +296,13 @@ impl Session {
             let output = if stopped.is_some() {
                 interrupted()
             } else if at >= CALLS_PER_ANSWER {
-                let text = format!("not run: one answer may hold {CALLS_PER_ANSWER} calls; make the rest in the next");
-                ToolOutput { text, success: false }
+                let text = format!(
+                    "not run: one answer may hold {CALLS_PER_ANSWER} calls; make the rest in the next"
+                );
+                ToolOutput {
+                    text,
+                    success: false,
+                }
             } else {
                 match until(interrupt, deadline, self.call(call)).await {
                     Ok(Ok(output)) => output,
@@ -295,8 +328,15 @@ impl Session {
             None => {
                 let name: String = call.name.chars().take(64).collect();
                 let known: Vec<String> = tools.iter().map(|t| t.spec().name).collect();
-                let text = format!("there is no tool '{}'; the tools are {}", name.escape_debug(), known.join(", "));
-                Ok(ToolOutput { text, success: false })
+                let text = format!(
+                    "there is no tool '{}'; the tools are {}",
+                    name.escape_debug(),
+                    known.join(", ")
+                );
+                Ok(ToolOutput {
+                    text,
+                    success: false,
+                })
             }
         }
     }
@@ -308,7 +348,10 @@ impl Session {
     }
 
     fn save(&mut self, line: &Line) -> Result<(), StoreError> {
-        self.parts.store.as_mut().map_or(Ok(()), |store| store.append(line))
+        self.parts
+            .store
+            .as_mut()
+            .map_or(Ok(()), |store| store.append(line))
     }
 
     fn emit(&self, event: Event) {
@@ -344,11 +387,19 @@ async fn until<T>(
 }
 
 fn as_call(item: &Item) -> Option<ToolCall> {
-    if let Item::ToolCall { call, .. } = item { Some(call.clone()) } else { None }
+    if let Item::ToolCall { call, .. } = item {
+        Some(call.clone())
+    } else {
+        None
+    }
 }
 
 fn as_message(item: &Item) -> Option<String> {
-    if let Item::Assistant { text, .. } = item { Some(text.clone()) } else { None }
+    if let Item::Assistant { text, .. } = item {
+        Some(text.clone())
+    } else {
+        None
+    }
 }
 
 fn output_item(call: &ToolCall, output: &ToolOutput) -> Item {
@@ -361,11 +412,22 @@ fn output_item(call: &ToolCall, output: &ToolOutput) -> Item {
 }
 
 fn interrupted() -> ToolOutput {
-    ToolOutput { text: "interrupted before it was done".to_owned(), success: false }
+    ToolOutput {
+        text: "interrupted before it was done".to_owned(),
+        success: false,
+    }
 }
 
 /// Calls without an answer, in order.
 fn open_calls(items: &[Item]) -> Vec<ToolCall> {
-    let answered = |id: &str| items.iter().any(|i| matches!(i, Item::ToolOutput { call_id, .. } if call_id == id));
-    items.iter().filter_map(as_call).filter(|call| !answered(&call.call_id)).collect()
+    let answered = |id: &str| {
+        items
+            .iter()
+            .any(|i| matches!(i, Item::ToolOutput { call_id, .. } if call_id == id))
+    };
+    items
+        .iter()
+        .filter_map(as_call)
+        .filter(|call| !answered(&call.call_id))
+        .collect()
 }

@@ -128,7 +128,11 @@ impl Store {
             let path = path.clone();
             move |cause| StoreError::Io { what, path, cause }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("made"))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed("made"))?;
         let file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -152,15 +156,31 @@ impl Store {
             let path = path.clone();
             move |cause| StoreError::Io { what, path, cause }
         };
-        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed("opened"))?;
-        let mut store = Self { path: path.clone(), file };
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed("opened"))?;
+        let mut store = Self {
+            path: path.clone(),
+            file,
+        };
         store.lock()?;
         let mut text = Vec::new();
         store.file.read_to_end(&mut text).map_err(failed("read"))?;
-        let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let whole = text
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |at| at + 1);
         if whole < text.len() {
-            store.file.set_len(whole as u64).map_err(failed("repaired"))?;
-            store.file.seek(io::SeekFrom::End(0)).map_err(failed("repaired"))?;
+            store
+                .file
+                .set_len(whole as u64)
+                .map_err(failed("repaired"))?;
+            store
+                .file
+                .seek(io::SeekFrom::End(0))
+                .map_err(failed("repaired"))?;
             text.truncate(whole);
         }
         let stored = parse(&path, &text)?;
@@ -171,12 +191,19 @@ impl Store {
         match self.file.try_lock() {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => {
-                let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let name = self
+                    .path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 Err(StoreError::InUse(name))
             }
-            Err(TryLockError::Error(cause)) => {
-                Err(StoreError::Io { what: "locked", path: self.path.clone(), cause })
-            }
+            Err(TryLockError::Error(cause)) => Err(StoreError::Io {
+                what: "locked",
+                path: self.path.clone(),
+                cause,
+            }),
         }
     }
 
@@ -185,7 +212,11 @@ impl Store {
     /// # Errors
     /// When the system refuses.
     pub fn append(&mut self, line: &Line) -> Result<(), StoreError> {
-        let failed = |cause| StoreError::Io { what: "written", path: self.path.clone(), cause };
+        let failed = |cause| StoreError::Io {
+            what: "written",
+            path: self.path.clone(),
+            cause,
+        };
         let mut text = serde_json::to_vec(line).map_err(|e| failed(e.into()))?;
         text.push(b'\n');
         self.file.write_all(&text).map_err(failed)
@@ -200,33 +231,65 @@ impl Store {
 
 /// The file of the session with this id, or of the newest: ids begin with the time.
 fn find(directory: &Path, id: Option<&str>) -> Result<PathBuf, StoreError> {
-    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.path());
-    let mut sessions: Vec<PathBuf> = names.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
+    let names = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path());
+    let mut sessions: Vec<PathBuf> = names
+        .filter(|p| p.extension().is_some_and(|e| e == "jsonl"))
+        .collect();
     sessions.sort();
     match id {
-        None => sessions.pop().ok_or_else(|| StoreError::Empty(directory.to_owned())),
+        None => sessions
+            .pop()
+            .ok_or_else(|| StoreError::Empty(directory.to_owned())),
         Some(id) => sessions
             .into_iter()
             .find(|p| p.file_stem().is_some_and(|s| s == id))
-            .ok_or_else(|| StoreError::NotFound { id: id.to_owned(), directory: directory.to_owned() }),
+            .ok_or_else(|| StoreError::NotFound {
+                id: id.to_owned(),
+                directory: directory.to_owned(),
+            }),
     }
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<Stored, StoreError> {
-    let damaged = |line: usize, cause: String| StoreError::Damaged { path: path.to_owned(), line, cause };
+    let damaged = |line: usize, cause: String| StoreError::Damaged {
+        path: path.to_owned(),
+        line,
+        cause,
+    };
     let mut stored: Option<Stored> = None;
-    for (at, line) in text.split(|&b| b == b'\n').enumerate().filter(|(_, l)| !l.is_empty()) {
-        let line: Line = serde_json::from_slice(line).map_err(|e| damaged(at + 1, e.to_string()))?;
+    for (at, line) in text
+        .split(|&b| b == b'\n')
+        .enumerate()
+        .filter(|(_, l)| !l.is_empty())
+    {
+        let line: Line =
+            serde_json::from_slice(line).map_err(|e| damaged(at + 1, e.to_string()))?;
         match (line, &mut stored) {
             (Line::Session { v: VERSION, header }, none @ None) => {
-                *none = Some(Stored { header, items: Vec::new(), steps: 0 });
+                *none = Some(Stored {
+                    header,
+                    items: Vec::new(),
+                    steps: 0,
+                });
             }
             (Line::Session { v, .. }, None) => {
-                return Err(damaged(at + 1, format!("its form is version {v}, this codex reads {VERSION}")));
+                return Err(damaged(
+                    at + 1,
+                    format!("its form is version {v}, this codex reads {VERSION}"),
+                ));
             }
             (Line::Item { item }, Some(stored)) => stored.items.push(item),
             (Line::Turn { steps, .. }, Some(stored)) => stored.steps = steps,
-            _ => return Err(damaged(at + 1, "it does not begin with one session line".to_owned())),
+            _ => {
+                return Err(damaged(
+                    at + 1,
+                    "it does not begin with one session line".to_owned(),
+                ));
+            }
         }
     }
     stored.ok_or_else(|| damaged(1, "it is empty".to_owned()))

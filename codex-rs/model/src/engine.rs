@@ -400,14 +400,35 @@ async fn accept(mut response: Response) -> Result<Response, Fault> {
     Err(fault)
 }
 
+/// Items that are whole, of an answer that is not. They are handed out when it is, so that a
+/// retry takes nothing back.
+#[derive(Default)]
+struct Held(Vec<Item>);
+
+impl Held {
+    /// Passes deltas on and keeps items back, until the answer is complete.
+    fn hand_out(&mut self, decoded: Vec<ModelEvent>, out: &mut VecDeque<ModelEvent>) -> Progress {
+        for event in decoded {
+            match event {
+                ModelEvent::Item(item) => self.0.push(item),
+                ModelEvent::Completed { .. } => {
+                    out.extend(self.0.drain(..).map(ModelEvent::Item));
+                    out.push_back(event);
+                    return Progress::Completed;
+                }
+                delta => out.push_back(delta),
+            }
+        }
+        Progress::Going
+    }
+}
+
 /// A response that is being read.
 struct Reading {
     response: Response,
     parser: SseParser,
     decoder: Box<dyn Decoder>,
-    /// Items that are whole, of an answer that is not. They are handed out when it is, so that
-    /// a retry takes nothing back.
-    held: Vec<Item>,
+    held: Held,
     bytes: usize,
     events: usize,
 }
@@ -423,7 +444,7 @@ impl Reading {
             response,
             parser: SseParser::default(),
             decoder,
-            held: Vec::new(),
+            held: Held::default(),
             bytes: 0,
             events: 0,
         }
@@ -441,7 +462,7 @@ impl Reading {
             }
             let mut decoded = Vec::new();
             self.decoder.end(&mut decoded)?;
-            return match self.hand_out(decoded, out) {
+            return match self.held.hand_out(decoded, out) {
                 Progress::Completed => Ok(Progress::Completed),
                 Progress::Going => Err(Fault::cut()),
             };
@@ -458,7 +479,7 @@ impl Reading {
         for event in &events {
             let mut decoded = Vec::new();
             self.decoder.event(event, &mut decoded)?;
-            if let Progress::Completed = self.hand_out(decoded, out) {
+            if let Progress::Completed = self.held.hand_out(decoded, out) {
                 return Ok(Progress::Completed);
             }
         }
@@ -466,21 +487,6 @@ impl Reading {
             Ok(()) => Ok(Progress::Going),
             Err(error) => Err(too_large(error.to_string())),
         }
-    }
-
-    fn hand_out(&mut self, decoded: Vec<ModelEvent>, out: &mut VecDeque<ModelEvent>) -> Progress {
-        for event in decoded {
-            match event {
-                ModelEvent::Item(item) => self.held.push(item),
-                ModelEvent::Completed { .. } => {
-                    out.extend(self.held.drain(..).map(ModelEvent::Item));
-                    out.push_back(event);
-                    return Progress::Completed;
-                }
-                delta => out.push_back(delta),
-            }
-        }
-        Progress::Going
     }
 
     /// Reads what follows a complete answer, usually nothing but the body's end, so that the
@@ -499,4 +505,36 @@ fn too_large(reason: String) -> Fault {
         Retry::Never,
         Advice::BaseUrl,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use codex_protocol::model::{StopReason, Usage};
+
+    #[test]
+    fn items_come_when_the_answer_is_complete() {
+        let delta = ModelEvent::TextDelta("a".to_owned());
+        let item = |text: &str| ModelEvent::Item(Item::user(text));
+        let completed = ModelEvent::Completed {
+            usage: Usage::default(),
+            stop: StopReason::Done,
+        };
+        let mut held = Held::default();
+        let mut out = VecDeque::new();
+        let going = held.hand_out(vec![item("1"), delta.clone()], &mut out);
+        assert!(matches!(going, Progress::Going));
+        assert_eq!(out.len(), 1);
+        assert_eq!(out[0], delta);
+        let ended = held.hand_out(vec![item("2"), completed.clone()], &mut out);
+        assert!(matches!(ended, Progress::Completed));
+        assert_eq!(out, [delta, item("1"), item("2"), completed]);
+    }
+
+    #[test]
+    fn jitter_is_a_share() {
+        for _ in 0..100 {
+            assert!((0.0..=1.0).contains(&jitter()));
+        }
+    }
 }

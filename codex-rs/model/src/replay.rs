@@ -106,13 +106,18 @@ impl Replay {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(response) = self.responses.get(*next) else {
             return Err(self.misfit(format!(
-                "has {} response{}, and the conversation asks for one more",
+                "has {} response{}, and the conversation asks for one more; record it again \
+                 with --record",
                 self.responses.len(),
                 if self.responses.len() == 1 { "" } else { "s" },
             )));
         };
         check(&response.line, prompt).map_err(|why| {
-            self.misfit(format!("does not fit at line {}: {why}", response.number))
+            self.misfit(format!(
+                "does not fit at line {}: {why}; record it again with --record, or change that \
+                 line",
+                response.number
+            ))
         })?;
         *next += 1;
         Ok(response)
@@ -121,10 +126,7 @@ impl Replay {
     fn misfit(&self, what: String) -> ModelError {
         ModelError {
             kind: ModelErrorKind::Replay,
-            message: format!(
-                "the recording {} {what}; record it again with --record, or change that line",
-                self.name
-            ),
+            message: format!("the recording {} {what}", self.name),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::decision::{Decision, Rule, rule};
 use crate::event::{Event, EventSink, ItemDetails, ThreadItem};
-use crate::gate::{self, Authorized, Verdict};
+use crate::gate::{self, Authorized, Pending, Refused, Verdict};
 use crate::operation::{Evidence, Operation, Outcome};
 use crate::policy::Policy;
 use crate::record::{Entry, RecordError, Recorded, Recorder, Subject};
@@ -62,7 +62,10 @@ pub struct Items {
 impl Items {
     /// Steps are numbered from `first`, so that a resumed session goes on counting.
     pub fn new(sink: Arc<dyn EventSink>, first: u64) -> Self {
-        Self { sink, next: AtomicU64::new(first) }
+        Self {
+            sink,
+            next: AtomicU64::new(first),
+        }
     }
 
     /// A new step's id.
@@ -78,13 +81,20 @@ impl Items {
     /// Announces a step that goes on, and gives its id.
     pub fn started(&self, details: ItemDetails) -> String {
         let id = self.new_id();
-        self.sink.emit(Event::ItemStarted { item: ThreadItem { id: id.clone(), details } });
+        self.sink.emit(Event::ItemStarted {
+            item: ThreadItem {
+                id: id.clone(),
+                details,
+            },
+        });
         id
     }
 
     /// Announces how a step ended.
     pub fn completed(&self, id: String, details: ItemDetails) {
-        self.sink.emit(Event::ItemCompleted { item: ThreadItem { id, details } });
+        self.sink.emit(Event::ItemCompleted {
+            item: ThreadItem { id, details },
+        });
     }
 
     /// Announces anything else.
@@ -131,7 +141,13 @@ impl Permissions {
         approver: Arc<dyn Approver>,
         items: Arc<Items>,
     ) -> Self {
-        Self { policy, subject, recorder, approver, items }
+        Self {
+            policy,
+            subject,
+            recorder,
+            approver,
+            items,
+        }
     }
 
     /// The rights in force.
@@ -188,7 +204,26 @@ impl Permissions {
         recorded: &Recorded<Authorized<R>>,
         detail: Value,
     ) -> Result<(), RecordError> {
-        recorded.get().record_outcome(&*self.recorder, &self.subject, recorded.seq(), detail)
+        recorded
+            .get()
+            .record_outcome(&*self.recorder, &self.subject, recorded.seq(), detail)
+    }
+
+    /// As [`Permissions::require`] where nobody can be asked and nothing may wait: what would ask
+    /// is denied.
+    ///
+    /// # Errors
+    /// As [`Permissions::require`].
+    pub fn require_unasked<R: Requested>(
+        &self,
+        request: R,
+        detail: Option<Value>,
+    ) -> Result<Recorded<Authorized<R>>, NotPermitted> {
+        match gate::authorize(&self.policy, request) {
+            Verdict::Authorized(authorized) => Ok(self.record(authorized, detail)?),
+            Verdict::Pending(pending) => Err(self.deny(nobody(pending))?),
+            Verdict::Refused(refused) => Err(self.deny(refused)?),
+        }
     }
 
     /// Takes `request` through the gate, and a person if the gate asks. A denial is recorded and
@@ -217,13 +252,15 @@ impl Permissions {
                         self.record_answer(&question, Outcome::Denied, rule::APPROVAL_REFUSED)?;
                         pending.refuse(rule::APPROVAL_REFUSED, "the person refused")
                     }
-                    Answer::Nobody => pending.refuse(
-                        rule::APPROVAL_NEVER,
-                        "nobody can be asked in this run, so it is denied",
-                    ),
+                    Answer::Nobody => nobody(pending),
                 }
             }
         };
+        Err(self.deny(refused)?)
+    }
+
+    /// Records and shows a denial.
+    fn deny<R: Requested>(&self, refused: Refused<R>) -> Result<NotPermitted, RecordError> {
         let seq = refused.record(&*self.recorder, &self.subject)?;
         let view = refused.request.view();
         let notice = ItemDetails::PolicyDecision {
@@ -236,10 +273,18 @@ impl Permissions {
             audit_seq: seq,
         };
         self.items.completed(self.items.new_id(), notice);
-        Err(NotPermitted::Denied { decision: refused.decision, seq })
+        Ok(NotPermitted::Denied {
+            decision: refused.decision,
+            seq,
+        })
     }
 
-    fn record_answer(&self, question: &Question, outcome: Outcome, rule: Rule) -> Result<(), RecordError> {
+    fn record_answer(
+        &self,
+        question: &Question,
+        outcome: Outcome,
+        rule: Rule,
+    ) -> Result<(), RecordError> {
         let receipt = self.recorder.append(&Entry {
             subject: self.subject.clone(),
             operation: Operation::Approval,
@@ -265,4 +310,12 @@ impl Permissions {
         self.items.completed(self.items.new_id(), notice);
         Ok(())
     }
+}
+
+/// What would be asked where there is nobody.
+fn nobody<R: Requested>(pending: Pending<R>) -> Refused<R> {
+    pending.refuse(
+        rule::APPROVAL_NEVER,
+        "nobody can be asked in this run, so it is denied",
+    )
 }

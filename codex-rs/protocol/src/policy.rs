@@ -301,6 +301,15 @@ impl Policy {
         }
     }
 
+    /// The same policy with another innermost layer, for a run that adds what it needs itself.
+    #[must_use]
+    pub fn with_own(&self, own: Layer) -> Self {
+        Self {
+            outer: self.outer.clone(),
+            own,
+        }
+    }
+
     /// The layers, the outermost first. Never empty.
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.outer.iter().chain(std::iter::once(&self.own))
@@ -370,5 +379,30 @@ mod tests {
         for fine in ["/home/ada/project", "/srv/project", "/tmp/x"] {
             assert_eq!(check(fine), Ok(()));
         }
+    }
+
+    #[test]
+    fn an_empty_or_relative_place_holds_nothing() {
+        for tree in ["", "srv", "."] {
+            assert!(!holds(Path::new(tree), Path::new("/srv/p")), "{tree}");
+            let places = Places {
+                workspace: tree.into(),
+                added: vec!["/srv/p".into()],
+                ..Places::default()
+            };
+            let workspaces: Vec<_> = places.workspaces().collect();
+            assert_eq!(workspaces, [Path::new("/srv/p")]);
+        }
+    }
+
+    #[test]
+    fn a_granted_secret_opens_no_other_secret_in_it() {
+        let mut layer = Layer::new(SecurityProfile::Offline, Places::default());
+        layer.add_secrets(PathPattern::exactly(Path::new("/home/bob/p/keys")));
+        let opens = |tree, path| layer.opens(Path::new(tree), Path::new(path));
+        assert!(opens("/home/bob", "/home/bob/p/a"));
+        assert!(!opens("/home/bob", "/home/bob/p/keys/k"));
+        assert!(opens("/home/bob/p/keys", "/home/bob/p/keys/k"));
+        assert!(!opens("/home", "/home/bob/p/a"));
     }
 }

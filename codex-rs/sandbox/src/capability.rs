@@ -13,7 +13,10 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// A machine that can enforce nothing.
-    pub const NONE: Self = Self { landlock_abi: 0, seccomp: false };
+    pub const NONE: Self = Self {
+        landlock_abi: 0,
+        seccomp: false,
+    };
 }
 
 /// Asks the kernel.

@@ -95,22 +95,52 @@ const LOADERS: &[&str] = &[
 
 /// Devices that may be read: they hold nothing of this machine's. Disks, memory, cameras and
 /// other terminals stay closed, also for root.
-const READABLE_DEVICES: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/shm"];
+const READABLE_DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/shm",
+];
 
 /// The ruleset for one layer of a policy.
 #[must_use]
 pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32) -> Ruleset {
     let handled = access::known(abi);
-    let mut rules = Rules { known: handled, rules: Vec::new() };
-    let denied: Vec<PathPattern> = layer.denied_reads().filter_map(PathPattern::exactly).collect();
-    let env_files = survey.env_files.iter().filter_map(|f| PathPattern::exactly(f));
-    let secrets: Vec<PathPattern> = layer.secrets().iter().cloned().chain(env_files).chain(denied.clone()).collect();
+    let mut rules = Rules {
+        known: handled,
+        rules: Vec::new(),
+    };
+    let denied: Vec<PathPattern> = layer
+        .denied_reads()
+        .filter_map(PathPattern::exactly)
+        .collect();
+    let env_files = survey
+        .env_files
+        .iter()
+        .filter_map(|f| PathPattern::exactly(f));
+    let secrets: Vec<PathPattern> = layer
+        .secrets()
+        .iter()
+        .cloned()
+        .chain(env_files)
+        .chain(denied.clone())
+        .collect();
 
-    let devices = PathPattern { parent: "/dev".into(), name: "*".to_owned(), except: None };
+    let devices = PathPattern {
+        parent: "/dev".into(),
+        name: "*".to_owned(),
+        except: None,
+    };
 
     let listed_only = layer.profile == SecurityProfile::Offline;
-    let read = if listed_only { access::READ } else { access::READ | access::EXECUTE };
+    let read = if listed_only {
+        access::READ
+    } else {
+        access::READ | access::EXECUTE
+    };
     let closed: Vec<PathPattern> = secrets.iter().cloned().chain([devices]).collect();
     rules.add(Path::new("/"), read, &closed);
     for device in READABLE_DEVICES {
@@ -123,14 +153,22 @@ pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32) -> Ruleset {
         }
     }
     for device in WRITABLE_DEVICES {
-        rules.add(Path::new(device), access::WRITE_FILE | access::TRUNCATE, &[]);
+        rules.add(
+            Path::new(device),
+            access::WRITE_FILE | access::TRUNCATE,
+            &[],
+        );
     }
     for root in layer.write_roots() {
         rules.add(root, access::WRITE, layer.secrets());
     }
     if listed_only {
         let places = &layer.places;
-        for program in LOADERS.iter().map(Path::new).chain(places.listed_programs.iter().map(PathBuf::as_path)) {
+        for program in LOADERS
+            .iter()
+            .map(Path::new)
+            .chain(places.listed_programs.iter().map(PathBuf::as_path))
+        {
             rules.add(program, access::EXECUTE, &[]);
         }
         for tree in &places.listed_trees {
@@ -158,7 +196,15 @@ struct Rules {
 impl Rules {
     fn add(&mut self, path: &Path, access: u64, except: &[PathPattern]) {
         let inside = |p: &&PathPattern| p.parent.starts_with(path) && !p.matches(path);
-        let except = except.iter().filter(inside).map(PatternText::from).collect();
-        self.rules.push(Rule { path: path.to_owned(), access: access & self.known, except });
+        let except = except
+            .iter()
+            .filter(inside)
+            .map(PatternText::from)
+            .collect();
+        self.rules.push(Rule {
+            path: path.to_owned(),
+            access: access & self.known,
+            except,
+        });
     }
 }

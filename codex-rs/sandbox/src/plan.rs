@@ -84,7 +84,9 @@ pub enum CannotEnforce {
         missing: Vec<Missing>,
     },
     /// A part of codex that the profile depends on does not exist yet.
-    #[error("{what} cannot be enforced yet: the egress proxy that would let through reads alone is not built; use the offline or workspace-write profile")]
+    #[error(
+        "{what} cannot be enforced yet: the egress proxy that would let through reads alone is not built; use the offline or workspace-write profile"
+    )]
     NoProxy {
         /// The profile or grant.
         what: String,
@@ -92,7 +94,10 @@ pub enum CannotEnforce {
 }
 
 fn features(missing: &[Missing]) -> String {
-    let parts: Vec<String> = missing.iter().map(|m| format!("{} {}", m.feature, m.consequence)).collect();
+    let parts: Vec<String> = missing
+        .iter()
+        .map(|m| format!("{} {}", m.feature, m.consequence))
+        .collect();
     parts.join("; without ")
 }
 
@@ -109,29 +114,60 @@ pub fn plan(
     wishes: Wishes,
 ) -> Result<(Plan, Report), CannotEnforce> {
     let profile = policy.profile();
-    if policy.layers().any(|l| l.profile == SecurityProfile::NetReadOnly) {
-        return Err(CannotEnforce::NoProxy { what: "the NetReadOnly profile".to_owned() });
+    if policy
+        .layers()
+        .any(|l| l.profile == SecurityProfile::NetReadOnly)
+    {
+        return Err(CannotEnforce::NoProxy {
+            what: "the NetReadOnly profile".to_owned(),
+        });
     }
     let environment = scrub(policy, wishes.environment, wishes.set);
     let (confinement, report) = if profile == SecurityProfile::Trusted {
-        (None, Report { level: Level::Full, missing: Vec::new() })
+        (
+            None,
+            Report {
+                level: Level::Full,
+                missing: Vec::new(),
+            },
+        )
     } else {
         let report = report::assess(capabilities);
-        let required = wishes.accept.map_or(report::REQUIRED, |a| a.min(report::REQUIRED));
+        let required = wishes
+            .accept
+            .map_or(report::REQUIRED, |a| a.min(report::REQUIRED));
         if report.level < required {
             let Report { level, missing } = report;
-            return Err(CannotEnforce::Level { profile, required, level, missing });
+            return Err(CannotEnforce::Level {
+                profile,
+                required,
+                level,
+                missing,
+            });
         }
-        let confined = policy.layers().filter(|l| l.profile != SecurityProfile::Trusted);
+        let confined = policy
+            .layers()
+            .filter(|l| l.profile != SecurityProfile::Trusted);
         let abi = capabilities.landlock_abi;
         let rulesets = match abi {
             0 => Vec::new(),
-            _ => confined.map(|layer| landlock::ruleset(layer, survey, abi)).collect(),
+            _ => confined
+                .map(|layer| landlock::ruleset(layer, survey, abi))
+                .collect(),
         };
-        let filter = if capabilities.seccomp { seccomp::filter(profile) } else { Filter::default() };
+        let filter = if capabilities.seccomp {
+            seccomp::filter(profile)
+        } else {
+            Filter::default()
+        };
         (Some(Confinement { rulesets, filter }), report)
     };
-    let plan = Plan { confinement, environment, limits: wishes.limits, terminal: wishes.terminal };
+    let plan = Plan {
+        confinement,
+        environment,
+        limits: wishes.limits,
+        terminal: wishes.terminal,
+    };
     Ok((plan, report))
 }
 
@@ -143,9 +179,10 @@ fn scrub(
     let is_set = |name: &OsString| set.iter().any(|(n, _)| n == name);
     let mut kept: Vec<_> = ours
         .into_iter()
-        .filter(|(name, _)| !is_set(name) && name.to_str().is_some_and(|n| policy.passes_variable(n)))
+        .filter(|(name, _)| {
+            !is_set(name) && name.to_str().is_some_and(|n| policy.passes_variable(n))
+        })
         .collect();
     kept.extend(set);
     kept
 }
-

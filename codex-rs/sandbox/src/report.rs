@@ -45,7 +45,9 @@ impl FromStr for Level {
         [Self::Minimum, Self::Partial, Self::Full]
             .into_iter()
             .find(|l| l.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is not a level; the levels are full, partial and minimum"))
+            .ok_or_else(|| {
+                format!("'{text}' is not a level; the levels are full, partial and minimum")
+            })
     }
 }
 
@@ -128,7 +130,11 @@ pub fn assess(capabilities: Capabilities) -> Report {
             },
         ),
     ];
-    let missing: Vec<Missing> = wanted.into_iter().filter(|(has, _)| !has).map(|(_, m)| m).collect();
+    let missing: Vec<Missing> = wanted
+        .into_iter()
+        .filter(|(has, _)| !has)
+        .map(|(_, m)| m)
+        .collect();
     let level = missing.iter().map(|m| m.level).min().unwrap_or(Level::Full);
     Report { level, missing }
 }
@@ -139,7 +145,13 @@ mod tests {
 
     #[test]
     fn each_missing_part_lowers_the_level() {
-        let level = |landlock_abi, seccomp| assess(Capabilities { landlock_abi, seccomp }).level;
+        let level = |landlock_abi, seccomp| {
+            assess(Capabilities {
+                landlock_abi,
+                seccomp,
+            })
+            .level
+        };
         assert_eq!(level(7, true), Level::Full);
         assert_eq!(level(6, true), Level::Full);
         assert_eq!(level(5, true), Level::Partial);

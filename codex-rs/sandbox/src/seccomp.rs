@@ -63,29 +63,116 @@ const FILE_FLAG_CONTROLS: [u32; 3] = [0x4008_6602, 0x401c_5820, 0x4008_7602];
 
 /// Calls that reach kernel surface which no command of an agent needs.
 const PRIVILEGED: &[&str] = &[
-    "acct", "add_key", "adjtimex", "bpf", "chroot", "clock_adjtime", "clock_settime", "delete_module",
-    "fanotify_init", "finit_module", "fsconfig", "fsmount", "fsopen", "fspick", "init_module", "ioperm", "iopl",
-    "kcmp", "kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "migrate_pages", "modify_ldt", "mount",
-    "mount_setattr", "move_mount", "move_pages", "nfsservctl", "open_by_handle_at", "open_tree", "open_tree_attr",
-    "perf_event_open", "pidfd_getfd", "pivot_root", "process_madvise", "process_mrelease", "process_vm_readv",
-    "process_vm_writev", "ptrace", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname", "sethostname",
-    "setns", "settimeofday", "swapoff", "swapon", "syslog", "umount2", "unshare", "userfaultfd", "vhangup",
+    "acct",
+    "add_key",
+    "adjtimex",
+    "bpf",
+    "chroot",
+    "clock_adjtime",
+    "clock_settime",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "migrate_pages",
+    "modify_ldt",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "nfsservctl",
+    "open_by_handle_at",
+    "open_tree",
+    "open_tree_attr",
+    "perf_event_open",
+    "pidfd_getfd",
+    "pivot_root",
+    "process_madvise",
+    "process_mrelease",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "quotactl_fd",
+    "reboot",
+    "request_key",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "syslog",
+    "umount2",
+    "unshare",
+    "userfaultfd",
+    "vhangup",
 ];
 
 /// Calls whose absence libraries take as that of an older kernel.
-const ABSENT: &[&str] = &["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"];
+const ABSENT: &[&str] = &[
+    "clone3",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+];
 
 /// Memory and messages shared by name with processes outside.
 const SHARED_BY_NAME: &[&str] = &[
-    "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedsend", "mq_unlink", "msgctl", "msgget",
-    "msgrcv", "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt", "shmget",
+    "mq_getsetattr",
+    "mq_notify",
+    "mq_open",
+    "mq_timedreceive",
+    "mq_timedsend",
+    "mq_unlink",
+    "msgctl",
+    "msgget",
+    "msgrcv",
+    "msgsnd",
+    "semctl",
+    "semget",
+    "semop",
+    "semtimedop",
+    "shmat",
+    "shmctl",
+    "shmdt",
+    "shmget",
 ];
 
 /// Changes of owner, mode, times and attributes, none of which Landlock governs.
 const METADATA: &[&str] = &[
-    "chmod", "chown", "fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat", "file_setattr", "fremovexattr",
-    "fsetxattr", "futimesat", "lchown", "lremovexattr", "lsetxattr", "removexattr", "removexattrat", "setxattr",
-    "setxattrat", "utime", "utimensat", "utimes",
+    "chmod",
+    "chown",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchown",
+    "fchownat",
+    "file_setattr",
+    "fremovexattr",
+    "fsetxattr",
+    "futimesat",
+    "lchown",
+    "lremovexattr",
+    "lsetxattr",
+    "removexattr",
+    "removexattrat",
+    "setxattr",
+    "setxattrat",
+    "utime",
+    "utimensat",
+    "utimes",
 ];
 
 /// The filter for a confined profile.
@@ -93,7 +180,11 @@ const METADATA: &[&str] = &[
 pub fn filter(profile: SecurityProfile) -> Filter {
     let mut rules = Vec::new();
     let mut refuse = |calls: &[&str], when: When, refusal: Refusal| {
-        rules.extend(calls.iter().map(|call| Rule { call: (*call).to_owned(), when, refusal }));
+        rules.extend(calls.iter().map(|call| Rule {
+            call: (*call).to_owned(),
+            when,
+            refusal,
+        }));
     };
     refuse(PRIVILEGED, When::Always, Refusal::Eperm);
     refuse(ABSENT, When::Always, Refusal::Enosys);
@@ -106,7 +197,11 @@ pub fn filter(profile: SecurityProfile) -> Filter {
     }
     // A socket pair has no address, so only `socket` leads out. Sockets inside the sandbox come
     // with the supervisor, which can see where they lead.
-    refuse(&["socket"], When::Equals(0, AF_NETLINK), Refusal::Eafnosupport);
+    refuse(
+        &["socket"],
+        When::Equals(0, AF_NETLINK),
+        Refusal::Eafnosupport,
+    );
     refuse(&["socket"], When::Always, Refusal::Eacces);
     // Where files may be written, so may their metadata, and a filter cannot see whose it is.
     if profile != SecurityProfile::WorkspaceWrite {

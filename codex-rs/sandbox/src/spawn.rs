@@ -133,13 +133,22 @@ pub fn spawn(
 ) -> Result<Running, SpawnError> {
     let job = job(spawn, plan);
     let (ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
-    let child = sys::start_helper(helper, theirs.as_fd(), streams).map_err(setup("starting the helper"))?;
+    let child =
+        sys::start_helper(helper, theirs.as_fd(), streams).map_err(setup("starting the helper"))?;
     drop(theirs);
-    let mut running = Running { control: BufReader::new(ours), helper: child, program: job.program.clone() };
+    let mut running = Running {
+        control: BufReader::new(ours),
+        helper: child,
+        program: job.program.clone(),
+    };
     let text = serde_json::to_vec(&job).map_err(|e| setup("writing the plan")(e.into()))?;
-    let length = u32::try_from(text.len()).map_err(|_| setup("writing the plan")(io::ErrorKind::ArgumentListTooLong.into()))?;
+    let length = u32::try_from(text.len())
+        .map_err(|_| setup("writing the plan")(io::ErrorKind::ArgumentListTooLong.into()))?;
     let socket = running.control.get_mut();
-    socket.write_all(&length.to_le_bytes()).and_then(|()| socket.write_all(&text)).map_err(setup("writing the plan"))?;
+    socket
+        .write_all(&length.to_le_bytes())
+        .and_then(|()| socket.write_all(&text))
+        .map_err(setup("writing the plan"))?;
     Ok(running)
 }
 
@@ -156,15 +165,28 @@ pub fn spawn_sharing_streams(
     let job = job(recorded, plan);
     let (ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
     if let Some(helper) = sys::copy_as_helper(theirs, &job).map_err(setup("starting the helper"))? {
-        return Ok(Running { control: BufReader::new(ours), helper, program: job.program });
+        return Ok(Running {
+            control: BufReader::new(ours),
+            helper,
+            program: job.program,
+        });
     }
-    let streams = Streams { stdin: Stdio::inherit(), stdout: Stdio::inherit(), stderr: Stdio::inherit() };
+    let streams = Streams {
+        stdin: Stdio::inherit(),
+        stdout: Stdio::inherit(),
+        stderr: Stdio::inherit(),
+    };
     spawn(recorded, job.plan, streams, helper)
 }
 
 fn job(spawn: &Recorded<Authorized<ProcessSpawn>>, plan: Plan) -> Job {
     let request = spawn.get().request();
-    Job { program: request.program.clone(), argv: request.argv.clone(), cwd: request.cwd.clone(), plan }
+    Job {
+        program: request.program.clone(),
+        argv: request.argv.clone(),
+        cwd: request.cwd.clone(),
+        plan,
+    }
 }
 
 fn setup(step: &str) -> impl FnOnce(io::Error) -> SpawnError {
@@ -197,7 +219,10 @@ impl Running {
     /// As [`Running::wait`].
     pub async fn wait_async(mut self) -> Result<Outcome, SpawnError> {
         use tokio::io::AsyncBufReadExt as _;
-        let failed = |cause| SpawnError::Setup { step: "watching the helper".to_owned(), cause };
+        let failed = |cause| SpawnError::Setup {
+            step: "watching the helper".to_owned(),
+            cause,
+        };
         let socket = self.control.get_ref().try_clone().map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = tokio::net::UnixStream::from_std(socket).map_err(failed)?;

@@ -15,7 +15,16 @@ pub const DEPTH: usize = 3;
 pub const ENTRIES: usize = 5_000;
 
 /// Directories that hold other people's files, not the workspace's own settings.
-const SKIPPED: &[&str] = &[".git", "node_modules", "target", ".venv", "venv", "__pycache__", "dist", "build"];
+const SKIPPED: &[&str] = &[
+    ".git",
+    "node_modules",
+    "target",
+    ".venv",
+    "venv",
+    "__pycache__",
+    "dist",
+    "build",
+];
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +40,9 @@ pub struct Survey {
 #[must_use]
 pub fn survey(policy: &Policy) -> Survey {
     let mut found = Survey::default();
-    let confined = policy.layers().filter(|l| l.profile != SecurityProfile::Trusted);
+    let confined = policy
+        .layers()
+        .filter(|l| l.profile != SecurityProfile::Trusted);
     let mut roots: Vec<&Path> = confined.flat_map(|l| l.places.workspaces()).collect();
     roots.dedup();
     let mut left = ENTRIES;
@@ -58,7 +69,10 @@ fn walk(root: &Path, left: &mut usize, found: &mut Survey) {
                 let name = name.to_string_lossy();
                 if secrets::is_env_file(&name) {
                     found.env_files.push(entry.path());
-                } else if depth < DEPTH && !SKIPPED.contains(&&*name) && entry.file_type().is_ok_and(|t| t.is_dir()) {
+                } else if depth < DEPTH
+                    && !SKIPPED.contains(&&*name)
+                    && entry.file_type().is_ok_and(|t| t.is_dir())
+                {
                     below.push(entry.path());
                 }
             }
@@ -74,7 +88,12 @@ mod tests {
     #[test]
     fn env_files_are_found_and_templates_left() {
         let root = std::env::temp_dir().join(format!("codex-survey-{}", std::process::id()));
-        for file in ["a/b/.env.local", ".env", ".env.example", "node_modules/x/.env"] {
+        for file in [
+            "a/b/.env.local",
+            ".env",
+            ".env.example",
+            "node_modules/x/.env",
+        ] {
             let path = root.join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "X=1").unwrap();
@@ -82,7 +101,10 @@ mod tests {
         let mut found = Survey::default();
         walk(&root, &mut ENTRIES.clone(), &mut found);
         found.env_files.sort();
-        assert_eq!(found.env_files, [root.join(".env"), root.join("a/b/.env.local")]);
+        assert_eq!(
+            found.env_files,
+            [root.join(".env"), root.join("a/b/.env.local")]
+        );
         let mut cut = Survey::default();
         walk(&root, &mut 1, &mut cut);
         assert!(cut.incomplete);

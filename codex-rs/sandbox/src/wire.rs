@@ -19,13 +19,21 @@ pub struct PatternText {
 
 impl From<&PathPattern> for PatternText {
     fn from(p: &PathPattern) -> Self {
-        Self { parent: p.parent.clone(), name: p.name.clone(), except: p.except.clone() }
+        Self {
+            parent: p.parent.clone(),
+            name: p.name.clone(),
+            except: p.except.clone(),
+        }
     }
 }
 
 impl From<&PatternText> for PathPattern {
     fn from(p: &PatternText) -> Self {
-        Self { parent: p.parent.clone(), name: p.name.clone(), except: p.except.clone() }
+        Self {
+            parent: p.parent.clone(),
+            name: p.name.clone(),
+            except: p.except.clone(),
+        }
     }
 }
 
@@ -89,11 +97,16 @@ mod optional_path {
     #[derive(Serialize, Deserialize)]
     struct One(#[serde(with = "super::path")] PathBuf);
 
-    pub(crate) fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        path: &Option<PathBuf>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         path.as_ref().map(|p| One(p.clone())).serialize(to)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<One>::deserialize(from)?.map(|One(p)| p))
     }
 }

@@ -139,10 +139,15 @@ fn what_is_no_log_of_ours_is_refused_and_left_as_it_is() {
         assert!(text.contains(name) && text.contains("; "), "{text}");
         error
     };
-    fs::write(at("notes"), "my notes").unwrap();
+    // Whatever the umask: that others can write to a file is looked at first.
+    let own = |name: &str, text: &str| {
+        fs::write(at(name), text).unwrap();
+        fs::set_permissions(at(name), Permissions::from_mode(0o600)).unwrap();
+    };
+    own("notes", "my notes");
     assert!(matches!(refused("notes").fault, Fault::Foreign));
     assert_eq!(fs::read_to_string(at("notes")).unwrap(), "my notes");
-    fs::write(at("lines"), "{}\n").unwrap();
+    own("lines", "{}\n");
     assert!(matches!(refused("lines").fault, Fault::Foreign));
 
     fs::write(at("target"), "").unwrap();

@@ -11,7 +11,9 @@ use codex_protocol::gate::Authorized;
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::{RecordError, Recorded};
 use codex_protocol::request::{FileRead, FileWrite, Requested, WriteKind};
-use codex_protocol::tool::{Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec};
+use codex_protocol::tool::{
+    Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -37,7 +39,11 @@ impl ApplyPatch {
         Self { workspace }
     }
 
-    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Fatal> {
+    async fn answer(
+        &self,
+        call: &ToolCall,
+        permissions: &Permissions,
+    ) -> Result<ToolOutput, Fatal> {
         let text = if call.text {
             call.arguments.clone()
         } else {
@@ -48,18 +54,30 @@ impl ApplyPatch {
         };
         let patch = match patch::parse(&text) {
             Ok(patch) => patch,
-            Err(error) => return Ok(failed(format!("the patch cannot be read, nothing was changed: {error}"))),
+            Err(error) => {
+                return Ok(failed(format!(
+                    "the patch cannot be read, nothing was changed: {error}"
+                )));
+            }
         };
         let step = |changes, status| ItemDetails::FileChange { changes, status };
         let items = permissions.items();
         let id = items.started(step(planned(&patch), Status::InProgress));
-        let mut gated = Gated { permissions, workspace: &self.workspace, held: HashMap::new(), unrecorded: None };
+        let mut gated = Gated {
+            permissions,
+            workspace: &self.workspace,
+            held: HashMap::new(),
+            unrecorded: None,
+        };
         match gated.authorize(&patch).await {
             Ok(()) => {}
             Err(Refusal::NotPermitted(error)) => {
                 let answer = not_permitted(error)?;
                 items.completed(id, step(planned(&patch), Status::Declined));
-                return Ok(ToolOutput { text: format!("nothing was changed; {}", answer.text), ..answer });
+                return Ok(ToolOutput {
+                    text: format!("nothing was changed; {}", answer.text),
+                    ..answer
+                });
             }
             Err(Refusal::Path(why)) => {
                 items.completed(id, step(planned(&patch), Status::Failed));
@@ -68,23 +86,40 @@ impl ApplyPatch {
         }
         let outcome = patch::apply(&patch, &mut gated);
         let success = outcome.status() != PatchStatus::Failed;
-        let status = if success { Status::Completed } else { Status::Failed };
-        let changed = outcome.changes.iter().flat_map(|c| changes(&c.path, &c.kind)).collect();
+        let status = if success {
+            Status::Completed
+        } else {
+            Status::Failed
+        };
+        let changed = outcome
+            .changes
+            .iter()
+            .flat_map(|c| changes(&c.path, &c.kind))
+            .collect();
         items.completed(id, step(changed, status));
         match gated.unrecorded {
             Some(error) => Err(Fatal(error)),
-            None => Ok(ToolOutput { text: outcome.summary(), success }),
+            None => Ok(ToolOutput {
+                text: outcome.summary(),
+                success,
+            }),
         }
     }
 }
 
 fn changes(path: &Path, kind: &ChangeKind) -> Vec<FileChange> {
-    let change = |path: &Path, kind| FileChange { path: path.to_string_lossy().into_owned(), kind };
+    let change = |path: &Path, kind| FileChange {
+        path: path.to_string_lossy().into_owned(),
+        kind,
+    };
     match kind {
         ChangeKind::Add => vec![change(path, event::ChangeKind::Add)],
         ChangeKind::Update => vec![change(path, event::ChangeKind::Update)],
         ChangeKind::Delete => vec![change(path, event::ChangeKind::Delete)],
-        ChangeKind::Move { from } => vec![change(from, event::ChangeKind::Delete), change(path, event::ChangeKind::Add)],
+        ChangeKind::Move { from } => vec![
+            change(from, event::ChangeKind::Delete),
+            change(path, event::ChangeKind::Add),
+        ],
     }
 }
 
@@ -93,7 +128,11 @@ fn planned(patch: &Patch) -> Vec<FileChange> {
     let of = |operation: &Operation| match operation {
         Operation::Add { path, .. } => changes(path, &ChangeKind::Add),
         Operation::Delete { path } => changes(path, &ChangeKind::Delete),
-        Operation::Update { path, move_to: Some(to), .. } => changes(to, &ChangeKind::Move { from: path.clone() }),
+        Operation::Update {
+            path,
+            move_to: Some(to),
+            ..
+        } => changes(to, &ChangeKind::Move { from: path.clone() }),
         Operation::Update { path, .. } => changes(path, &ChangeKind::Update),
     };
     patch.operations.iter().flat_map(of).collect()
@@ -142,7 +181,8 @@ impl Gated<'_> {
                 Operation::Delete { path } => self.want(path, Act::Remove).await?,
                 Operation::Update { path, move_to, .. } => {
                     self.want(path, Act::Read).await?;
-                    self.want(move_to.as_deref().unwrap_or(path), Act::Write).await?;
+                    self.want(move_to.as_deref().unwrap_or(path), Act::Write)
+                        .await?;
                     if move_to.is_some() {
                         self.want(path, Act::Remove).await?;
                     }
@@ -153,36 +193,72 @@ impl Gated<'_> {
     }
 
     async fn want(&mut self, path: &Path, act: Act) -> Result<(), Refusal> {
-        let resolve = if act == Act::Remove { paths::resolve_entry } else { paths::resolve };
-        let resolved =
-            resolve(self.workspace, path).map_err(|e| Refusal::Path(format!("'{}': {e}", path.display())))?;
+        let resolve = if act == Act::Remove {
+            paths::resolve_entry
+        } else {
+            paths::resolve
+        };
+        let resolved = resolve(self.workspace, path)
+            .map_err(|e| Refusal::Path(format!("'{}': {e}", path.display())))?;
         let held = match act {
-            Act::Read => Held::Read(self.permissions.authorize(FileRead { path: resolved }).await?),
+            Act::Read => Held::Read(
+                self.permissions
+                    .authorize(FileRead { path: resolved })
+                    .await?,
+            ),
             Act::Remove => {
-                let request = FileWrite { path: resolved, kind: WriteKind::Delete };
+                let request = FileWrite {
+                    path: resolved,
+                    kind: WriteKind::Delete,
+                };
                 Held::Write(self.permissions.authorize(request).await?)
             }
             Act::Write => {
-                let kind = if resolved.exists() { WriteKind::Modify } else { WriteKind::Create };
-                Held::Write(self.permissions.authorize(FileWrite { path: resolved, kind }).await?)
+                let kind = if resolved.exists() {
+                    WriteKind::Modify
+                } else {
+                    WriteKind::Create
+                };
+                Held::Write(
+                    self.permissions
+                        .authorize(FileWrite {
+                            path: resolved,
+                            kind,
+                        })
+                        .await?,
+                )
             }
         };
-        self.held.entry((path.to_owned(), act)).or_default().push(held);
+        self.held
+            .entry((path.to_owned(), act))
+            .or_default()
+            .push(held);
         Ok(())
     }
 
     /// Takes the permission for an act; the engine does no act that the patch did not announce.
     fn take(&mut self, path: &Path, act: Act) -> Result<Held, FileError> {
-        let held = self.held.get_mut(&(path.to_owned(), act)).and_then(Vec::pop);
+        let held = self
+            .held
+            .get_mut(&(path.to_owned(), act))
+            .and_then(Vec::pop);
         held.ok_or_else(|| FileError("no permission was got for this".to_owned()))
     }
 
-    fn record<R: Requested>(&mut self, authorized: Authorized<R>) -> Result<Recorded<Authorized<R>>, FileError> {
-        self.permissions.record(authorized, Some(json!({ "phase": "intent", "tool": "apply_patch" }))).map_err(|error| {
-            let text = FileError(error.to_string());
-            self.unrecorded = Some(error);
-            text
-        })
+    fn record<R: Requested>(
+        &mut self,
+        authorized: Authorized<R>,
+    ) -> Result<Recorded<Authorized<R>>, FileError> {
+        self.permissions
+            .record(
+                authorized,
+                Some(json!({ "phase": "intent", "tool": "apply_patch" })),
+            )
+            .map_err(|error| {
+                let text = FileError(error.to_string());
+                self.unrecorded = Some(error);
+                text
+            })
     }
 
     fn change(
@@ -222,7 +298,11 @@ impl PatchFiles for Gated<'_> {
     }
 
     fn same_file(&mut self, a: &Path, b: &Path) -> bool {
-        let real = |path| paths::resolve_entry(self.workspace, path).and_then(|p| files::identity(&p)).ok();
+        let real = |path| {
+            paths::resolve_entry(self.workspace, path)
+                .and_then(|p| files::identity(&p))
+                .ok()
+        };
         real(a).is_some_and(|id| real(b) == Some(id))
     }
 }

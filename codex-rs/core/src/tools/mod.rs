@@ -33,7 +33,10 @@ pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Too
 
 /// An answer that says what went wrong.
 fn failed(text: impl Into<String>) -> ToolOutput {
-    ToolOutput { text: text.into(), success: false }
+    ToolOutput {
+        text: text.into(),
+        success: false,
+    }
 }
 
 /// What the model is told of a request without permission. The run goes on, unless the log is
@@ -52,7 +55,13 @@ fn not_permitted(error: NotPermitted) -> Result<ToolOutput, Fatal> {
 /// Reads a call's arguments, or says what is wrong with them.
 fn arguments<T: DeserializeOwned>(tool: &str, text: &str) -> Result<T, ToolOutput> {
     if text.len() > LARGEST_ARGUMENTS {
-        return Err(failed(format!("the arguments of {tool} are larger than {LARGEST_ARGUMENTS} bytes")));
+        return Err(failed(format!(
+            "the arguments of {tool} are larger than {LARGEST_ARGUMENTS} bytes"
+        )));
     }
-    serde_json::from_str(text).map_err(|e| failed(format!("the arguments of {tool} are not what it takes: {e}")))
+    serde_json::from_str(text).map_err(|e| {
+        failed(format!(
+            "the arguments of {tool} are not what it takes: {e}"
+        ))
+    })
 }

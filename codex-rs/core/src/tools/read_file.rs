@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use codex_protocol::permission::Permissions;
 use codex_protocol::request::FileRead;
-use codex_protocol::tool::{Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec};
+use codex_protocol::tool::{
+    Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -40,14 +42,19 @@ impl ReadFile {
         Self { workspace }
     }
 
-    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Fatal> {
+    async fn answer(
+        &self,
+        call: &ToolCall,
+        permissions: &Permissions,
+    ) -> Result<ToolOutput, Fatal> {
         let arguments: Arguments = match arguments("read_file", &call.arguments) {
             Ok(arguments) => arguments,
             Err(answer) => return Ok(answer),
         };
         let shown = arguments.path.display().to_string();
         let home = permissions.policy().own().places.home.as_deref();
-        let path = match paths::resolve(&self.workspace, &paths::expand_home(&arguments.path, home)) {
+        let path = match paths::resolve(&self.workspace, &paths::expand_home(&arguments.path, home))
+        {
             Ok(path) => path,
             Err(e) => return Ok(failed(format!("'{shown}' cannot be read: {e}"))),
         };
@@ -60,10 +67,17 @@ impl ReadFile {
             Err(e) => return Ok(failed(format!("'{shown}' cannot be read: {e}"))),
         };
         if bytes.iter().take(8 << 10).any(|&b| b == 0) {
-            return Ok(failed(format!("'{shown}' is not text ({} bytes)", bytes.len())));
+            return Ok(failed(format!(
+                "'{shown}' is not text ({} bytes)",
+                bytes.len()
+            )));
         }
         let text = String::from_utf8_lossy(&bytes);
-        Ok(number_lines(&text, arguments.offset.unwrap_or(1).max(1), arguments.limit.unwrap_or(DEFAULT_LINES)))
+        Ok(number_lines(
+            &text,
+            arguments.offset.unwrap_or(1).max(1),
+            arguments.limit.unwrap_or(DEFAULT_LINES),
+        ))
     }
 }
 
@@ -71,7 +85,9 @@ impl ReadFile {
 fn number_lines(text: &str, offset: usize, limit: usize) -> ToolOutput {
     let total = text.lines().count();
     if total > 0 && offset > total {
-        return failed(format!("the file has {total} lines; line {offset} is beyond its end"));
+        return failed(format!(
+            "the file has {total} lines; line {offset} is beyond its end"
+        ));
     }
     let mut shown = String::new();
     let mut next = offset;
@@ -93,14 +109,19 @@ fn number_lines(text: &str, offset: usize, limit: usize) -> ToolOutput {
     if total == 0 {
         shown.push_str("[the file is empty]");
     }
-    ToolOutput { text: shown, success: true }
+    ToolOutput {
+        text: shown,
+        success: true,
+    }
 }
 
 impl Tool for ReadFile {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: "read_file".to_owned(),
-            description: "Reads a text file and returns its lines, each behind its number and a tab.".to_owned(),
+            description:
+                "Reads a text file and returns its lines, each behind its number and a tab."
+                    .to_owned(),
             input: ToolInput::Json(json!({
                 "type": "object",
                 "properties": {
@@ -134,7 +155,10 @@ mod tests {
     #[test]
     fn lines_are_numbered_and_the_rest_is_announced() {
         let output = number_lines("a\nb\nc\n", 2, 1);
-        assert_eq!(output.text, "    2\tb\n[3 lines in all; go on with offset 3]");
+        assert_eq!(
+            output.text,
+            "    2\tb\n[3 lines in all; go on with offset 3]"
+        );
         assert!(!number_lines("a\n", 2, 1).success);
         assert_eq!(number_lines("", 1, 10).text, "[the file is empty]");
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use codex_protocol::event::{ItemDetails, Status};
 use codex_protocol::permission::Permissions;
 use codex_protocol::request::ProcessSpawn;
-use codex_protocol::tool::{Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec};
+use codex_protocol::tool::{
+    Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec,
+};
 use codex_sandbox::spawn::{Outcome, SpawnError};
 use serde::Deserialize;
 use serde_json::json;
@@ -49,10 +51,17 @@ impl Shell {
     /// Commands run below `workspace` unless they say otherwise.
     #[must_use]
     pub fn new(workbench: Arc<Workbench>, workspace: PathBuf) -> Self {
-        Self { workbench, workspace }
+        Self {
+            workbench,
+            workspace,
+        }
     }
 
-    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Fatal> {
+    async fn answer(
+        &self,
+        call: &ToolCall,
+        permissions: &Permissions,
+    ) -> Result<ToolOutput, Fatal> {
         let arguments: Arguments = match arguments("shell", &call.arguments) {
             Ok(arguments) => arguments,
             Err(answer) => return Ok(answer),
@@ -86,8 +95,14 @@ impl Shell {
                 return Ok(answer);
             }
         };
-        let timeout = arguments.timeout_ms.map_or(DEFAULT_TIMEOUT, Duration::from_millis).min(LONGEST_TIMEOUT);
-        let ran = self.workbench.run(permissions.policy(), &recorded, timeout, &id).await;
+        let timeout = arguments
+            .timeout_ms
+            .map_or(DEFAULT_TIMEOUT, Duration::from_millis)
+            .min(LONGEST_TIMEOUT);
+        let ran = self
+            .workbench
+            .run(permissions.policy(), &recorded, timeout, &id)
+            .await;
         let outcome = match &ran {
             Ok(ran) => json!(ran.outcome),
             Err(error) => json!({ "failed": error.to_string() }),
@@ -96,10 +111,21 @@ impl Shell {
         Ok(match ran {
             Ok(ran) => {
                 let success = ran.outcome == Outcome::Exited(0);
-                let code = if let Outcome::Exited(code) = ran.outcome { Some(code) } else { None };
-                let status = if success { Status::Completed } else { Status::Failed };
+                let code = if let Outcome::Exited(code) = ran.outcome {
+                    Some(code)
+                } else {
+                    None
+                };
+                let status = if success {
+                    Status::Completed
+                } else {
+                    Status::Failed
+                };
                 items.completed(id, step(&ran.output.text, code, status));
-                ToolOutput { text: format!("{}\n{}", describe(ran.outcome, timeout), ran.output.text), success }
+                ToolOutput {
+                    text: format!("{}\n{}", describe(ran.outcome, timeout), ran.output.text),
+                    success,
+                }
             }
             Err(error) => {
                 items.completed(id, step(&error.to_string(), None, Status::Failed));
@@ -113,32 +139,53 @@ impl Shell {
         let cwd = paths::resolve(&self.workspace, workdir)
             .ok()
             .filter(|dir| dir.is_dir())
-            .ok_or_else(|| failed(format!("workdir '{}' is not a directory", workdir.display())))?;
+            .ok_or_else(|| {
+                failed(format!(
+                    "workdir '{}' is not a directory",
+                    workdir.display()
+                ))
+            })?;
         match &arguments.command {
             Command::Text(text) => {
-                let program =
-                    self.workbench.shell().ok_or_else(|| failed("there is no bash and no sh on this machine"))?;
+                let program = self
+                    .workbench
+                    .shell()
+                    .ok_or_else(|| failed("there is no bash and no sh on this machine"))?;
                 let name = program.file_name().unwrap_or_default().to_owned();
-                Ok(ProcessSpawn { program, argv: vec![name, "-c".into(), text.into()], cwd })
+                Ok(ProcessSpawn {
+                    program,
+                    argv: vec![name, "-c".into(), text.into()],
+                    cwd,
+                })
             }
             Command::List(list) => {
                 let name = list.first().ok_or_else(|| failed("the command is empty"))?;
-                let program = places::find_program(Path::new(name), &cwd, self.workbench.search_path())
-                    .ok_or_else(|| failed(format!("there is no program '{name}'")))?;
-                Ok(ProcessSpawn { program, argv: list.iter().map(OsString::from).collect(), cwd })
+                let program =
+                    places::find_program(Path::new(name), &cwd, self.workbench.search_path())
+                        .ok_or_else(|| failed(format!("there is no program '{name}'")))?;
+                Ok(ProcessSpawn {
+                    program,
+                    argv: list.iter().map(OsString::from).collect(),
+                    cwd,
+                })
             }
         }
     }
 }
 
 fn lossy(argv: &[OsString]) -> Vec<String> {
-    argv.iter().map(|a| a.to_string_lossy().into_owned()).collect()
+    argv.iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The first line of an answer: how the command ended.
 fn describe(outcome: Outcome, timeout: Duration) -> String {
     match outcome {
-        Outcome::TimedOut => format!("timed out after {} s and was ended with all it started", timeout.as_secs_f32()),
+        Outcome::TimedOut => format!(
+            "timed out after {} s and was ended with all it started",
+            timeout.as_secs_f32()
+        ),
         other => other.to_string(),
     }
 }

@@ -1,4 +1,10 @@
 //! The engine, recording and replay against a scripted server on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod failures;
 mod record_replay;

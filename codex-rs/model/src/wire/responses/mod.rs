@@ -7,6 +7,8 @@ mod decode;
 #[cfg(test)]
 mod decode_tests;
 mod request;
+#[cfg(test)]
+mod request_tests;
 
 use codex_protocol::model::Prompt;
 

@@ -9,16 +9,20 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::check;
 use super::setup::{self, Failure, Prepared};
 use super::tree::{self, Reaped};
-use super::check;
 use crate::spawn::{self, Job, Outcome};
 use crate::wire::Message;
 
 /// Runs the helper: `argv[2]` is the number of the control socket that codex passed on.
 #[must_use]
 pub fn run_helper() -> ExitCode {
-    let Some(fd) = std::env::args().nth(2).and_then(|text| text.parse::<RawFd>().ok()).filter(|fd| *fd >= 3) else {
+    let Some(fd) = std::env::args()
+        .nth(2)
+        .and_then(|text| text.parse::<RawFd>().ok())
+        .filter(|fd| *fd >= 3)
+    else {
         return ExitCode::from(2);
     };
     if own_descriptors(fd).is_err() {
@@ -46,7 +50,9 @@ pub(super) fn fork_helper(control: UnixStream, job: &Job) -> io::Result<Option<i
     }
     let mut control = control;
     // Nothing of ours is used from here on, so closing what Rust values own harms nobody.
-    let job = own_descriptors(control.as_raw_fd()).map(|()| job).map_err(|e| ("closing descriptors", e));
+    let job = own_descriptors(control.as_raw_fd())
+        .map(|()| job)
+        .map_err(|e| ("closing descriptors", e));
     serve(&mut control, job);
     // SAFETY: ends the copy at once, without running what the original still has to run.
     unsafe { libc::_exit(0) };
@@ -57,7 +63,10 @@ fn serve(control: &mut UnixStream, job: Result<impl Borrow<Job>, Failure>) {
         Ok(outcome) => Message::Ended { outcome },
         Err((step, cause)) => {
             tree::end();
-            Message::Failed { step: step.to_owned(), errno: cause.raw_os_error().unwrap_or(libc::EIO) }
+            Message::Failed {
+                step: step.to_owned(),
+                errno: cause.raw_os_error().unwrap_or(libc::EIO),
+            }
         }
     };
     // Codex may be gone; the tree is ended either way.
@@ -93,8 +102,15 @@ fn run(control: &mut UnixStream, job: &Job) -> Result<Outcome, Failure> {
     let deadline = job.plan.limits.timeout.map(|limit| Instant::now() + limit);
     let prepared = setup::prepare(job)?;
     let pid = start(&prepared)?;
-    tell(control, &Message::Started { pid: pid.cast_unsigned() }).map_err(at("reporting the start"))?;
-    let outcome = watch(control, &children, pid, deadline).map_err(at("waiting for the command"))?;
+    tell(
+        control,
+        &Message::Started {
+            pid: pid.cast_unsigned(),
+        },
+    )
+    .map_err(at("reporting the start"))?;
+    let outcome =
+        watch(control, &children, pid, deadline).map_err(at("waiting for the command"))?;
     tree::end();
     Ok(outcome)
 }
@@ -127,17 +143,29 @@ fn start(prepared: &Prepared) -> Result<i32, Failure> {
         drop(report);
         let (step, cause) = setup::become_command(prepared);
         let mut to_report = to_report;
-        let _ = write!(to_report, "{} {step}", cause.raw_os_error().unwrap_or(libc::EIO));
+        let _ = write!(
+            to_report,
+            "{} {step}",
+            cause.raw_os_error().unwrap_or(libc::EIO)
+        );
         // SAFETY: ends the copy at once, without running what the original still has to run.
         unsafe { libc::_exit(127) };
     }
     drop(to_report);
     let mut text = String::new();
-    report.read_to_string(&mut text).map_err(|e| ("waiting for the start", e))?;
-    let Some((errno, step)) = text.split_once(' ') else { return Ok(pid) };
+    report
+        .read_to_string(&mut text)
+        .map_err(|e| ("waiting for the start", e))?;
+    let Some((errno, step)) = text.split_once(' ') else {
+        return Ok(pid);
+    };
     let errno = errno.parse().unwrap_or(libc::EIO);
     // The steps are fixed texts of `setup`; one comes back by being looked for among them.
-    let step = if step == spawn::EXEC_STEP { spawn::EXEC_STEP } else { leak(step) };
+    let step = if step == spawn::EXEC_STEP {
+        spawn::EXEC_STEP
+    } else {
+        leak(step)
+    };
     Err((step, io::Error::from_raw_os_error(errno)))
 }
 
@@ -147,7 +175,12 @@ fn leak(text: &str) -> &'static str {
 }
 
 /// Waits for the command's end, the deadline, or codex's end, whichever is first.
-fn watch(control: &UnixStream, children: &OwnedFd, pid: i32, deadline: Option<Instant>) -> io::Result<Outcome> {
+fn watch(
+    control: &UnixStream,
+    children: &OwnedFd,
+    pid: i32,
+    deadline: Option<Instant>,
+) -> io::Result<Outcome> {
     loop {
         while let Reaped::Child(reaped, status) = tree::reap() {
             if reaped == pid {
@@ -158,10 +191,16 @@ fn watch(control: &UnixStream, children: &OwnedFd, pid: i32, deadline: Option<In
         if left == Some(Duration::ZERO) {
             return Ok(Outcome::TimedOut);
         }
-        let mut wait = [poll_for(children.as_raw_fd()), poll_for(control.as_raw_fd())];
-        let milliseconds = left.map_or(-1, |l| i32::try_from(l.as_millis().saturating_add(1)).unwrap_or(i32::MAX));
+        let mut wait = [
+            poll_for(children.as_raw_fd()),
+            poll_for(control.as_raw_fd()),
+        ];
+        let milliseconds = left.map_or(-1, |l| {
+            i32::try_from(l.as_millis().saturating_add(1)).unwrap_or(i32::MAX)
+        });
         // SAFETY: the array outlives the call, and its length is given.
-        let ready = unsafe { libc::poll(wait.as_mut_ptr(), wait.len() as libc::nfds_t, milliseconds) };
+        let ready =
+            unsafe { libc::poll(wait.as_mut_ptr(), wait.len() as libc::nfds_t, milliseconds) };
         if ready < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return Err(io::Error::last_os_error());
         }
@@ -174,14 +213,25 @@ fn watch(control: &UnixStream, children: &OwnedFd, pid: i32, deadline: Option<In
 }
 
 fn poll_for(fd: RawFd) -> libc::pollfd {
-    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+    libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    }
 }
 
 /// Takes the pending notices off the descriptor; what they are about is asked with `reap`.
 fn drain(children: &OwnedFd) {
     let mut buffer = [0_u8; 1024];
     // SAFETY: the buffer outlives the call, which writes at most its length.
-    while unsafe { libc::read(children.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
+    while unsafe {
+        libc::read(
+            children.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+        )
+    } > 0
+    {}
 }
 
 fn outcome(status: i32) -> Outcome {

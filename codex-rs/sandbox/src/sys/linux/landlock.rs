@@ -43,7 +43,8 @@ const FILE_RIGHTS: u64 =
 pub(super) fn abi() -> u32 {
     let none = std::ptr::null::<RulesetAttributes>();
     // SAFETY: with this flag the kernel reads no attributes.
-    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION) };
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION) };
     u32::try_from(version).unwrap_or(0)
 }
 
@@ -58,7 +59,14 @@ pub(super) fn build(ruleset: &Ruleset) -> io::Result<OwnedFd> {
     // where the plan was made for that kernel.
     let size = size_of::<RulesetAttributes>();
     // SAFETY: the pointer and size describe `attributes`, which outlives the call.
-    let fd = check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attributes, size, 0_u32) })?;
+    let fd = check(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            &raw const attributes,
+            size,
+            0_u32,
+        )
+    })?;
     let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // SAFETY: the kernel has just given this descriptor to us.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
@@ -78,7 +86,11 @@ pub(super) fn build(ruleset: &Ruleset) -> io::Result<OwnedFd> {
 /// Whether there is anything that the pattern could name. One with a star is taken to name
 /// something if its directory exists.
 fn exists(pattern: &PathPattern) -> bool {
-    let at = if pattern.name.contains('*') { pattern.parent.clone() } else { pattern.parent.join(&pattern.name) };
+    let at = if pattern.name.contains('*') {
+        pattern.parent.clone()
+    } else {
+        pattern.parent.join(&pattern.name)
+    };
     fs::symlink_metadata(at).is_ok()
 }
 
@@ -92,13 +104,18 @@ fn allow(
     rights: u64,
     except: &[PathPattern],
 ) -> io::Result<()> {
-    let inside: Vec<&PathPattern> = except.iter().filter(|p| p.parent.starts_with(path)).collect();
+    let inside: Vec<&PathPattern> = except
+        .iter()
+        .filter(|p| p.parent.starts_with(path))
+        .collect();
     if inside.is_empty() {
         return add(ruleset, path, kind, rights);
     }
     add(ruleset, path, kind, rights & access::READ_DIR)?;
     // What cannot be listed cannot be told from what is excepted, so it gets nothing.
-    let Ok(entries) = fs::read_dir(path) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(path) else {
+        return Ok(());
+    };
     for entry in entries.flatten() {
         let child = entry.path();
         let kind = entry.file_type().ok();
@@ -106,8 +123,11 @@ fn allow(
         if kind.is_some_and(|t| t.is_symlink()) || inside.iter().any(|p| p.matches(&child)) {
             continue;
         }
-        let below: Vec<PathPattern> =
-            inside.iter().filter(|p| p.parent.starts_with(&child)).map(|p| (*p).clone()).collect();
+        let below: Vec<PathPattern> = inside
+            .iter()
+            .filter(|p| p.parent.starts_with(&child))
+            .map(|p| (*p).clone())
+            .collect();
         allow(ruleset, &child, kind, rights, &below)?;
     }
     Ok(())
@@ -118,7 +138,9 @@ fn add(ruleset: &OwnedFd, path: &Path, kind: Option<fs::FileType>, rights: u64) 
     if rights == 0 {
         return Ok(());
     }
-    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return Ok(()) };
+    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
+        return Ok(());
+    };
     // SAFETY: `name` is a C string that outlives the call.
     let fd = unsafe { libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
     if fd < 0 {
@@ -136,10 +158,19 @@ fn add(ruleset: &OwnedFd, path: &Path, kind: Option<fs::FileType>, rights: u64) 
     if rights == 0 {
         return Ok(());
     }
-    let beneath = PathBeneath { allowed_access: rights, parent_fd: fd.as_raw_fd() };
+    let beneath = PathBeneath {
+        allowed_access: rights,
+        parent_fd: fd.as_raw_fd(),
+    };
     // SAFETY: the structure outlives the call and has the layout of the kernel's.
     let added = check(unsafe {
-        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const beneath, 0_u32)
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset.as_raw_fd(),
+            PATH_BENEATH,
+            &raw const beneath,
+            0_u32,
+        )
     });
     match added {
         // The kernel takes no rules on pipes, sockets and its own pseudo files; without one they
@@ -161,5 +192,6 @@ fn is_directory(fd: &OwnedFd) -> io::Result<bool> {
 /// Confines the calling thread and all that it starts. Needs `no_new_privs`.
 pub(super) fn restrict(ruleset: &OwnedFd) -> io::Result<()> {
     // SAFETY: the call takes a descriptor and flags.
-    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_u32) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_u32) })
+        .map(drop)
 }

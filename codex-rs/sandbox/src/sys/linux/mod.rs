@@ -21,7 +21,10 @@ use crate::spawn::{HELPER_ARGUMENT, Job, Streams};
 pub use helper::run_helper;
 
 pub(crate) fn probe() -> Capabilities {
-    Capabilities { landlock_abi: landlock::abi(), seccomp: seccomp::available() }
+    Capabilities {
+        landlock_abi: landlock::abi(),
+        seccomp: seccomp::available(),
+    }
 }
 
 /// A path that starts this very binary, also after its file was replaced or removed.
@@ -65,11 +68,18 @@ pub(crate) fn copy_as_helper(control: UnixStream, job: &Job) -> io::Result<Optio
 ///
 /// Without a `pre_exec` hook the standard library can start it without copying our memory, so
 /// the socket is passed by lifting its close-on-exec flag for the moment.
-pub(crate) fn start_helper(helper: &Path, control: BorrowedFd<'_>, streams: Streams) -> io::Result<Helper> {
+pub(crate) fn start_helper(
+    helper: &Path,
+    control: BorrowedFd<'_>,
+    streams: Streams,
+) -> io::Result<Helper> {
     let fd = control.as_raw_fd();
     let mut command = Command::new(helper);
     command.arg(HELPER_ARGUMENT).arg(fd.to_string()).env_clear();
-    command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
+    command
+        .stdin(streams.stdin)
+        .stdout(streams.stdout)
+        .stderr(streams.stderr);
     let _alone = INHERITABLE.lock().unwrap_or_else(PoisonError::into_inner);
     set_inheritable(fd, true)?;
     let child = command.spawn();
@@ -79,10 +89,15 @@ pub(crate) fn start_helper(helper: &Path, control: BorrowedFd<'_>, streams: Stre
 
 fn set_inheritable(fd: i32, yes: bool) -> io::Result<()> {
     // SAFETY: the descriptor is borrowed from its owner; the call touches no memory.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFD, if yes { 0 } else { libc::FD_CLOEXEC }) }.into()).map(drop)
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, if yes { 0 } else { libc::FD_CLOEXEC }) }.into())
+        .map(drop)
 }
 
 /// A system call's result as Rust spells it.
 fn check(result: i64) -> io::Result<i64> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }

@@ -143,7 +143,11 @@ const OLD: &[(&str, libc::c_long)] = &[
 
 /// Looks a call up by its name in the kernel's table.
 pub(super) fn find(name: &str) -> Found {
-    let entry = EVERYWHERE.iter().chain(NEW).chain(OLD).find(|(n, _)| *n == name);
+    let entry = EVERYWHERE
+        .iter()
+        .chain(NEW)
+        .chain(OLD)
+        .find(|(n, _)| *n == name);
     match entry.map(|(_, number)| u32::try_from(*number)) {
         Some(Ok(number)) => Found::Number(number),
         Some(Err(_)) => Found::NotOnThisArchitecture,

@@ -28,11 +28,21 @@ const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 
 fn step(code: u16, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt: 0, jf: 0, k }
+    libc::sock_filter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 fn jump(code: u16, k: u32, if_true: u8, if_false: u8) -> libc::sock_filter {
-    libc::sock_filter { code, jt: if_true, jf: if_false, k }
+    libc::sock_filter {
+        code,
+        jt: if_true,
+        jf: if_false,
+        k,
+    }
 }
 
 /// The low half of an argument. Both supported architectures are little-endian.
@@ -70,7 +80,10 @@ fn compile(filter: &Filter) -> io::Result<Vec<libc::sock_filter>> {
             numbers::Found::Number(number) => number,
             numbers::Found::NotOnThisArchitecture => continue,
             numbers::Found::Unknown => {
-                return Err(io::Error::other(format!("no number is known for the system call '{}'", rule.call)));
+                return Err(io::Error::other(format!(
+                    "no number is known for the system call '{}'",
+                    rule.call
+                )));
             }
         };
         let answer = refuse(rule.refusal);
@@ -105,11 +118,20 @@ impl Program {
 
     /// Filters the calling thread and all that it starts. Needs `no_new_privs`.
     pub(super) fn install(&self) -> io::Result<()> {
-        let length = u16::try_from(self.0.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
+        let length =
+            u16::try_from(self.0.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let program = libc::sock_fprog {
+            len: length,
+            filter: self.0.as_ptr().cast_mut(),
+        };
         // SAFETY: the program outlives the call, which only reads it.
         check(unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0_u32, &raw const program)
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                0_u32,
+                &raw const program,
+            )
         })
         .map(drop)
     }
@@ -119,8 +141,14 @@ impl Program {
 pub(super) fn available() -> bool {
     let action = libc::SECCOMP_RET_ERRNO;
     // SAFETY: the kernel reads the one word that the pointer names.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0_u32, &raw const action) };
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0_u32,
+            &raw const action,
+        )
+    };
     answer == 0
 }
 
@@ -141,6 +169,11 @@ mod tests {
             when: When::Always,
             refusal: Refusal::Eperm,
         };
-        assert!(compile(&Filter { rules: vec![unknown] }).is_err());
+        assert!(
+            compile(&Filter {
+                rules: vec![unknown]
+            })
+            .is_err()
+        );
     }
 }

@@ -54,7 +54,11 @@ pub(super) fn prepare(job: &Job) -> Result<Prepared, Failure> {
         rulesets,
         filter,
         program: c_string(job.program.as_os_str())?,
-        argv: job.argv.iter().map(|a| c_string(a)).collect::<Result<_, _>>()?,
+        argv: job
+            .argv
+            .iter()
+            .map(|a| c_string(a))
+            .collect::<Result<_, _>>()?,
         environment,
         cwd: c_string(job.cwd.as_os_str())?,
         terminal: job.plan.terminal,
@@ -76,7 +80,8 @@ fn confine(prepared: &Prepared) -> Result<(), Failure> {
     default_signals();
     // The helper ends the command; should the helper itself be killed, the kernel does.
     // SAFETY: prctl with these constants touches no memory.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into()).map_err(at("tying to the helper"))?;
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into())
+        .map_err(at("tying to the helper"))?;
     if prepared.terminal == Terminal::None {
         // SAFETY: no memory is touched.
         check(unsafe { libc::setsid() }.into()).map_err(at("leaving the terminal"))?;
@@ -86,7 +91,8 @@ fn confine(prepared: &Prepared) -> Result<(), Failure> {
         limit(libc::RLIMIT_DATA, bytes).map_err(at("limiting memory"))?;
     }
     // SAFETY: the path is a C string that outlives the call.
-    check(unsafe { libc::chdir(prepared.cwd.as_ptr()) }.into()).map_err(at("entering the working directory"))?;
+    check(unsafe { libc::chdir(prepared.cwd.as_ptr()) }.into())
+        .map_err(at("entering the working directory"))?;
     if prepared.confined {
         drop_capabilities().map_err(at("dropping capabilities"))?;
         // SAFETY: prctl with these constants touches no memory.
@@ -98,10 +104,19 @@ fn confine(prepared: &Prepared) -> Result<(), Failure> {
     }
     // Marked, not closed: the pipe that reports a failed exec must live until exec works.
     // SAFETY: the call takes numbers; descriptors are only marked.
-    check(unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
-        .map_err(at("closing descriptors"))?;
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3_u32,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    })
+    .map_err(at("closing descriptors"))?;
     if let Some(filter) = &prepared.filter {
-        filter.install().map_err(at("installing the seccomp filter"))?;
+        filter
+            .install()
+            .map_err(at("installing the seccomp filter"))?;
     }
     Ok(())
 }
@@ -120,7 +135,10 @@ fn default_signals() {
 }
 
 fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    let limit = libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
     // SAFETY: the structure outlives the call, which reads it.
     check(unsafe { libc::setrlimit(resource, &raw const limit) }.into()).map(drop)
 }
@@ -144,8 +162,19 @@ fn drop_capabilities() -> io::Result<()> {
         unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     }
     // SAFETY: as above; fails on kernels without ambient capabilities, which then has none.
-    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
-    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        )
+    };
+    let header = CapabilityHeader {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
     let none = [0_u32; 6];
     // SAFETY: both structures have the kernel's layout and outlive the call.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }).map(drop)
@@ -153,10 +182,20 @@ fn drop_capabilities() -> io::Result<()> {
 
 fn exec(prepared: &Prepared) -> io::Error {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+        strings
+            .iter()
+            .map(|s| s.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
     };
     let (argv, environment) = (pointers(&prepared.argv), pointers(&prepared.environment));
     // SAFETY: the arrays end with a null pointer and outlive the call.
-    unsafe { libc::execve(prepared.program.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+    unsafe {
+        libc::execve(
+            prepared.program.as_ptr(),
+            argv.as_ptr(),
+            environment.as_ptr(),
+        )
+    };
     io::Error::last_os_error()
 }

@@ -56,14 +56,23 @@ pub(super) fn end() {
 fn descendants() -> Vec<i32> {
     let mut parents: Vec<(i32, i32)> = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
-        let Some(parent) = parent_of(pid) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        let Some(parent) = parent_of(pid) else {
+            continue;
+        };
         parents.push((pid, parent));
     }
     let mut found = vec![i32::try_from(std::process::id()).unwrap_or(i32::MAX)];
     let mut at = 0;
     while let Some(&parent) = found.get(at) {
-        found.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, p)| *p == parent)
+                .map(|(pid, _)| *pid),
+        );
         at += 1;
     }
     found.split_off(1)

@@ -1,0 +1,438 @@
+//! What was typed. Nothing is looked up here; `setup` resolves what it means.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use codex_sandbox::report::Level;
+
+/// The coding agent for the terminal that people can trust on their own machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "codex",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  codex demo                                         watch it fix a bug, without a key or a network
+  codex exec --profile workspace-write 'make the tests pass'
+  codex sandbox -- npm test                          run any command, offline and read-only
+  codex audit show --denied                          what was denied, and why
+  codex policy check read ~/.ssh/id_ed25519          ask the gate
+
+Offline and read-only unless --profile says otherwise. Every denial is in the audit log."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Global {
+    /// Work in this directory
+    #[arg(short = 'C', long = "cd", value_name = "DIR", global = true)]
+    pub(crate) cd: Option<PathBuf>,
+
+    /// Profile: offline (default), workspace-write, net-read-only, trusted, or one of your config
+    #[arg(short = 'p', long, value_name = "PROFILE", global = true)]
+    pub(crate) profile: Option<String>,
+
+    /// Another spelling of --profile
+    #[arg(short = 's', long, value_name = "MODE", global = true, conflicts_with = "profile",
+          value_parser = ["read-only", "workspace-write", "danger-full-access"])]
+    pub(crate) sandbox: Option<String>,
+
+    /// The workspace-write profile, and ask on request
+    #[arg(long, global = true, conflicts_with_all = ["profile", "sandbox"])]
+    pub(crate) full_auto: bool,
+
+    /// The model to talk to
+    #[arg(short, long, value_name = "MODEL", global = true)]
+    pub(crate) model: Option<String>,
+
+    /// The provider that serves it
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) provider: Option<String>,
+
+    /// Set a configuration value for this run; the value is read as TOML, else as text
+    #[arg(short, long = "config", value_name = "KEY=VALUE", global = true)]
+    pub(crate) config: Vec<String>,
+
+    /// When to ask: untrusted, on-request or never
+    #[arg(short, long, value_name = "POLICY", global = true,
+          value_parser = ["untrusted", "on-request", "on-failure", "never"])]
+    pub(crate) ask_for_approval: Option<String>,
+
+    /// Keep the audit log in this file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) audit_log: Option<PathBuf>,
+
+    /// Run although this machine enforces only this level of the profile (recorded)
+    #[arg(long, value_name = "LEVEL", global = true, value_parser = ["minimum", "partial", "full"])]
+    pub(crate) accept_level: Option<String>,
+
+    /// Colour the output
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    /// Say more on stderr
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+impl Global {
+    /// The accepted level; the parser has checked the word.
+    pub(crate) fn accepted(&self) -> Option<Level> {
+        self.accept_level
+            .as_ref()
+            .and_then(|word| word.parse().ok())
+    }
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Rights beyond the profile, for one run. Each is recorded.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Grants for this run (each is recorded)")]
+pub(crate) struct Grants {
+    /// Let this program start (a path, or a name looked up in PATH)
+    #[arg(long, value_name = "PROG")]
+    pub(crate) allow_exec: Vec<PathBuf>,
+
+    /// Make this path readable, also where it is a secret
+    #[arg(long, value_name = "PATH")]
+    pub(crate) allow_read: Vec<PathBuf>,
+
+    /// Make this path unreadable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) deny_read: Vec<PathBuf>,
+
+    /// Make this path writable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) allow_write: Vec<PathBuf>,
+
+    /// Let this host be read through the proxy
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
+
+    /// Pass these variables on (a name, or a pattern with *)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) pass_env: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Do one task without asking, and print the last message
+    #[command(visible_alias = "e")]
+    Exec(Box<Exec>),
+    /// Run any command inside a profile
+    Sandbox(Sandbox),
+    /// Read and check the audit log
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Show the policy, or ask it about one thing
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Show the configuration and where each value comes from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Watch the agent fix a bug in a small project: the model is a recording, all else is real
+    Demo(Demo),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex exec 'explain what this project does'
+  git diff | codex exec 'review this change'
+  codex exec --json --profile workspace-write 'fix the failing test' > events.ndjson
+  codex exec resume --last 'now add a test for it'
+
+stdin is read when PROMPT is missing or '-', and added to PROMPT when it is piped.
+Exit: 0 done, 1 the work failed, 2 usage, 3 refused by policy, 4 the profile cannot be enforced here, 130 interrupted.")]
+pub(crate) struct Exec {
+    #[command(subcommand)]
+    pub(crate) resume: Option<ExecCommand>,
+
+    /// The task; '-' reads it from stdin
+    pub(crate) prompt: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) flags: ExecFlags,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExecFlags {
+    /// Print events as JSON lines
+    #[arg(long, alias = "experimental-json", global = true)]
+    pub(crate) json: bool,
+
+    /// A JSON Schema that the last message has to fit
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) output_schema: Option<PathBuf>,
+
+    /// Write the last message to this file
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) output_last_message: Option<PathBuf>,
+
+    /// Another directory that counts as workspace
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) add_dir: Vec<PathBuf>,
+
+    /// Show the model an image
+    #[arg(short, long, value_name = "FILE", value_delimiter = ',', global = true)]
+    pub(crate) image: Vec<PathBuf>,
+
+    /// Stop after this many model requests
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) max_turns: Option<u32>,
+
+    /// Stop after this many tokens, read and written
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) max_tokens: Option<u64>,
+
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECS", global = true, value_parser = seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
+
+    /// Play the model's side from a recording
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) replay: Option<PathBuf>,
+
+    /// Record the model's side
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Keep no session
+    #[arg(long, global = true)]
+    pub(crate) ephemeral: bool,
+
+    /// Do not warn where changes are made outside a git repository
+    #[arg(long, global = true)]
+    pub(crate) skip_git_repo_check: bool,
+
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExecCommand {
+    /// Go on with an earlier session
+    Resume(Resume),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Resume {
+    /// The session's id, or the prompt with --last
+    pub(crate) id: Option<String>,
+
+    /// What to do next; '-' reads it from stdin
+    pub(crate) prompt: Option<String>,
+
+    /// The newest session
+    #[arg(long)]
+    pub(crate) last: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex sandbox -- ls -la
+  codex sandbox --profile workspace-write -- make test
+  codex sandbox --allow-exec python3 -- python3 script.py
+  codex sandbox --report json --timeout 60 -- ./build.sh
+
+Exit: the command's own; 124 timeout, 125 the sandbox could not be set up, 126 the program was denied,
+127 it was not found, 128+N it was ended by signal N. When the command ends, all it started ends.")]
+pub(crate) struct Sandbox {
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+
+    /// End the command after this many seconds
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
+
+    /// Limit the private memory of each process, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_memory: Option<u64>,
+
+    /// Limit how many processes there are at a time
+    #[arg(long, value_name = "N")]
+    pub(crate) max_procs: Option<u32>,
+
+    /// Whether to record refused reads as they happen
+    #[arg(long, value_name = "WHAT", value_parser = ["denied", "off"])]
+    pub(crate) audit_reads: Option<String>,
+
+    /// How to report what was denied, on stderr after the command
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) report: ReportForm,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The form of a sandbox run's report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportForm {
+    /// For people; nothing where nothing was denied.
+    Text,
+    /// One line of JSON.
+    Json,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Print records, oldest first
+    Show(AuditShow),
+    /// Check that the log is whole: exit 0, or 1 naming the first bad line
+    Verify(AuditVerify),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditShow {
+    /// Denials only
+    #[arg(long)]
+    pub(crate) denied: bool,
+
+    /// Records of this operation only, such as `file_write`
+    #[arg(long, value_name = "OP")]
+    pub(crate) operation: Option<String>,
+
+    /// Records of this task only
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<String>,
+
+    /// Records of this session only
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+
+    /// Records since this moment: RFC 3339, or 10m, 2h, 3d ago
+    #[arg(long, value_name = "T")]
+    pub(crate) since: Option<String>,
+
+    /// The newest N records only
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+
+    /// Print the lines of the log as they are
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditVerify {
+    /// The hash that the last record must have, kept elsewhere earlier
+    #[arg(long, value_name = "HASH")]
+    pub(crate) expect_head: Option<String>,
+
+    /// The least sequence number that the last record must have
+    #[arg(long, value_name = "N")]
+    pub(crate) min_seq: Option<u64>,
+
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Print the whole effective policy
+    Show(PolicyShow),
+    /// Ask the gate about one thing: exit 0 allowed, 3 denied, 5 it would ask
+    #[command(after_help = "Examples:
+  codex policy check read ~/.ssh/id_ed25519
+  codex policy check --profile workspace-write write src/main.rs
+  codex policy check exec python3
+  codex policy check connect example.org:443")]
+    Check(PolicyCheck),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyShow {
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyCheck {
+    /// What would be done
+    pub(crate) verb: PolicyVerb,
+
+    /// A path, a program, or HOST:PORT
+    pub(crate) target: String,
+
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+}
+
+/// What `codex policy check` asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyVerb {
+    /// Reading a file.
+    Read,
+    /// Writing a file.
+    Write,
+    /// Starting a program.
+    Exec,
+    /// Reaching a host.
+    Connect,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every value
+    Show(ConfigShow),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigShow {
+    /// And where each comes from
+    #[arg(long)]
+    pub(crate) origin: bool,
+
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Leave the demo's project where it is and say where
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// A positive number of seconds, also a fraction, at most a year.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    const YEAR: f64 = 31_536_000.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= YEAR => {
+            Ok(std::time::Duration::from_secs_f64(seconds))
+        }
+        _ => Err("give a positive number of seconds".to_owned()),
+    }
+}

@@ -1,0 +1,145 @@
+//! `codex audit`: reading and checking the log.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use codex_audit::chain::Hash;
+use codex_audit::query::{self, Filter, Row, Since};
+use codex_audit::record::Record;
+use codex_audit::verify::{self, Expected, Verdict};
+use codex_protocol::operation::{Operation, Outcome};
+use serde_json::json;
+
+use crate::args::{Audit, AuditShow, AuditVerify, Global};
+use crate::failure::{Failure, Kind, OrFail as _};
+use crate::print::{self, Painter, Style};
+use crate::setup;
+
+pub(crate) fn run(global: &Global, command: &Audit) -> Result<ExitCode, Failure> {
+    match command {
+        Audit::Show(args) => show(global, args),
+        Audit::Verify(args) => verify(global, args),
+    }
+}
+
+fn show(global: &Global, args: &AuditShow) -> Result<ExitCode, Failure> {
+    let operation = args.operation.as_deref().map(operation).transpose()?;
+    let since = args
+        .since
+        .as_deref()
+        .map(|text| Since::parse(text, SystemTime::now()))
+        .transpose();
+    let filter = Filter {
+        denied: args.denied,
+        operation,
+        task: args.task.clone(),
+        session: args.session.clone(),
+        since: since.or_fail(Kind::Usage)?,
+        limit: args.limit,
+    };
+    let path = setup::audit_path(global)?;
+    if !path.exists() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let painter = Painter::for_stdout(global.color);
+    query::select(&path, &filter, |row| match row {
+        Ok(Row { line, .. }) if args.json => print::data(&line),
+        Ok(Row { record, .. }) => print::data(&human(painter, &record)),
+        Err(bad) => {
+            let text = format!(
+                "line {} of the log: {}; 'codex audit verify' checks it",
+                bad.line, bad.message
+            );
+            print::warning(global.color, &text);
+        }
+    })
+    .or_fail(Kind::Work)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn operation(word: &str) -> Result<Operation, Failure> {
+    Operation::from_word(word).ok_or_else(|| {
+        let known: Vec<&str> = Operation::ALL.iter().map(|o| o.as_str()).collect();
+        Failure::usage(format!(
+            "'{word}' is not an operation; the operations are {}",
+            known.join(", ")
+        ))
+    })
+}
+
+/// One record in one line.
+fn human(painter: Painter, record: &Record) -> String {
+    let style = if record.decision == Outcome::Denied {
+        Style::Bad
+    } else {
+        Style::Good
+    };
+    let phase = record
+        .detail
+        .as_ref()
+        .and_then(|d| d.get("phase"))
+        .and_then(|p| p.as_str());
+    let what = match (phase, &record.detail) {
+        (Some("outcome"), Some(detail)) => {
+            format!("ended: {}", detail.get("outcome").unwrap_or(&json!(null)))
+        }
+        _ => record.reason.clone(),
+    };
+    format!(
+        "{:>6} {} {} {} {} {}",
+        record.seq,
+        painter.paint(Style::Dim, &record.timestamp),
+        painter.paint(style, record.decision.as_str()),
+        record.operation,
+        record.target,
+        painter.paint(
+            Style::Dim,
+            &format!("[{} {}] {what}", record.rule, record.evidence)
+        ),
+    )
+}
+
+fn verify(global: &Global, args: &AuditVerify) -> Result<ExitCode, Failure> {
+    let head = args.expect_head.as_deref().map(|text| {
+        Hash::from_hex(text.as_bytes()).ok_or_else(|| {
+            Failure::usage(format!(
+                "'{text}' is no head: give 64 hexadecimal digits, as verify prints them"
+            ))
+        })
+    });
+    let expected = Expected {
+        head: head.transpose()?,
+        min_seq: args.min_seq,
+    };
+    let path = setup::audit_path(global)?;
+    let verdict = verify::verify(&path, &expected).or_fail(Kind::Work)?;
+    let painter = Painter::for_stdout(global.color);
+    match verdict {
+        Verdict::Whole(whole) => {
+            if args.json {
+                print::data(&json!({ "v": 1, "whole": true, "records": whole.records, "last_seq": whole.last_seq, "head": whole.head.as_str() }).to_string());
+            } else {
+                print::data(&format!(
+                    "{}: {} records, the last is {}, head {}",
+                    painter.paint(Style::Good, "whole"),
+                    whole.records,
+                    whole.last_seq,
+                    whole.head
+                ));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verdict::Broken(broken) => {
+            if args.json {
+                print::data(&json!({ "v": 1, "whole": false, "line": broken.line, "seq": broken.seq, "damage": broken.what.as_str(), "message": broken.message }).to_string());
+            } else {
+                print::data(&format!(
+                    "{}: {}",
+                    painter.paint(Style::Bad, broken.what.as_str()),
+                    broken.message
+                ));
+            }
+            Ok(ExitCode::from(1))
+        }
+    }
+}

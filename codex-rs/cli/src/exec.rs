@@ -1,0 +1,350 @@
+//! `codex exec`: one task without asking.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use codex_core::session::{Parts, Session, TurnEnd, TurnError, TurnLimits};
+use codex_core::store::{Header, Store, Stored};
+use codex_core::{instructions, tools};
+use codex_protocol::event::{Event, EventSink};
+use codex_protocol::ids::SessionId;
+use codex_protocol::model::{Content, Item};
+use codex_protocol::security_profile::SecurityProfile;
+use codex_sandbox::plan::{Limits, Terminal};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Exec, ExecCommand, ExecFlags, Global};
+use crate::failure::{Failure, Kind, OrFail as _};
+use crate::print::{self, Painter, Style};
+use crate::progress::{JsonLines, People};
+use crate::provider;
+use crate::setup::{self, Base, Setup, Watch};
+
+/// The largest prompt that is read from stdin, in bytes.
+const LARGEST_PROMPT: u64 = 16 << 20;
+
+/// The session to go on with.
+enum Which {
+    New,
+    Newest,
+    Id(String),
+}
+
+pub(crate) fn run(global: &Global, args: Exec) -> Result<ExitCode, Failure> {
+    let flags = &args.flags;
+    let (which, prompt) = match args.resume {
+        None => (Which::New, args.prompt),
+        Some(ExecCommand::Resume(r)) if r.last => (Which::Newest, r.prompt.or(r.id)),
+        Some(ExecCommand::Resume(r)) => {
+            let id =
+                r.id.ok_or_else(|| Failure::usage("name the session to resume, or use --last"))?;
+            (Which::Id(id), r.prompt)
+        }
+    };
+    let done = go(global, flags, &which, prompt);
+    if let (Err(failure), true) = (&done, flags.json) {
+        JsonLines.emit(Event::Error {
+            message: failure.to_string(),
+        });
+    }
+    done
+}
+
+fn go(
+    global: &Global,
+    flags: &ExecFlags,
+    which: &Which,
+    prompt: Option<String>,
+) -> Result<ExitCode, Failure> {
+    if !flags.grants.allow_host.is_empty() {
+        return Err(Failure::not_yet(
+            "reading a host through the egress proxy (--allow-host)",
+        ));
+    }
+    let base = Base::new(global, &flags.grants, &flags.add_dir)?;
+    let schema = flags
+        .output_schema
+        .as_deref()
+        .map(read_schema)
+        .transpose()?;
+    let prompt = read_prompt(prompt)?;
+    let directory = base.codex_home.join("sessions");
+    let resumed = match which {
+        Which::New => None,
+        Which::Newest => Some(Store::resume(&directory, None).or_fail(Kind::Usage)?),
+        Which::Id(id) => Some(Store::resume(&directory, Some(id)).or_fail(Kind::Usage)?),
+    };
+    let chosen = provider::choose(
+        &base,
+        flags,
+        resumed.as_ref().map(|(_, stored)| &stored.header),
+    )?;
+    warn_without_git(global, flags, &base);
+
+    let session = resumed.as_ref().map_or_else(
+        || SessionId::new(setup::new_id()),
+        |(_, stored)| stored.header.id.clone(),
+    );
+    let sink: Arc<dyn EventSink> = if flags.json {
+        Arc::new(JsonLines)
+    } else {
+        Arc::new(People::new(Painter::for_stderr(global.color)))
+    };
+    let first_step = resumed.as_ref().map_or(0, |(_, stored)| stored.steps);
+    let setup = Setup::new(
+        global,
+        &base,
+        Watch {
+            session: session.clone(),
+            sink: Arc::clone(&sink),
+            first_step,
+        },
+    )?;
+    // A profile that cannot be enforced is told before the model is asked, not with the first
+    // command.
+    setup
+        .workbench
+        .plan(
+            setup.permissions.policy(),
+            Terminal::None,
+            Limits::default(),
+        )
+        .or_fail(Kind::CannotEnforce)?;
+
+    if !flags.json {
+        let painter = Painter::for_stderr(global.color);
+        let line = format!(
+            "codex {} · profile {} · {} from {} · session {session}",
+            env!("CARGO_PKG_VERSION"),
+            base.policy.profile(),
+            chosen.model_name,
+            chosen.model.provider(),
+        );
+        print::note(&painter.paint(Style::Dim, &line));
+    }
+    sink.emit(Event::ThreadStarted {
+        thread_id: session.to_string(),
+    });
+    let (store, items) = open_store(flags, &base, &chosen, session, resumed)?;
+    let input = content(prompt, flags, &setup)?;
+    let conversation = Conversation {
+        chosen,
+        store,
+        items,
+        schema,
+        limits: limits(flags),
+    };
+    let (ended, _) = converse(&base, setup, conversation, input)?;
+    finish(flags, ended)
+}
+
+/// What a turn goes on from.
+pub(crate) struct Conversation {
+    /// The model's side.
+    pub(crate) chosen: provider::Chosen,
+    /// Where it is kept.
+    pub(crate) store: Option<Store>,
+    /// What was said so far.
+    pub(crate) items: Vec<Item>,
+    /// What the last message has to fit.
+    pub(crate) schema: Option<Value>,
+    /// How far the turn may go.
+    pub(crate) limits: TurnLimits,
+}
+
+/// Runs one turn to its end, or to a person's Ctrl-C. Gives the conversation back beside how the
+/// turn ended.
+pub(crate) fn converse(
+    base: &Base,
+    setup: Setup,
+    conversation: Conversation,
+    input: Vec<Content>,
+) -> Result<(Result<TurnEnd, TurnError>, Vec<Item>), Failure> {
+    let workspace = base.places().workspace.clone();
+    let (permissions, workbench, _guard) = setup.into_parts();
+    let parts = Parts {
+        instructions: instructions::full(permissions.policy()),
+        tools: tools::built_in(&workbench, &workspace),
+        permissions,
+        model: conversation.chosen.model,
+        model_name: conversation.chosen.model_name,
+        effort: conversation.chosen.effort,
+        output_schema: conversation.schema,
+        store: conversation.store,
+        items: conversation.items,
+        limits: conversation.limits,
+    };
+    let runtime = setup::runtime()?;
+    let ended = runtime.block_on(async {
+        let interrupt = CancellationToken::new();
+        let mut interrupted = signal(SignalKind::interrupt()).or_fail(Kind::Work)?;
+        let mut terminated = signal(SignalKind::terminate()).or_fail(Kind::Work)?;
+        let mut session = Session::new(parts).or_fail(Kind::Work)?;
+        let ended = {
+            let turn = session.turn(input, &interrupt);
+            tokio::pin!(turn);
+            loop {
+                tokio::select! {
+                    ended = &mut turn => break ended,
+                    _ = interrupted.recv() => interrupt.cancel(),
+                    _ = terminated.recv() => interrupt.cancel(),
+                }
+            }
+        };
+        Ok((ended, session.into_items()))
+    });
+    // A resolver that hangs in its own thread must not keep us from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+fn finish(flags: &ExecFlags, ended: Result<TurnEnd, TurnError>) -> Result<ExitCode, Failure> {
+    let end = ended.map_err(|error| {
+        let kind = match &error {
+            TurnError::Interrupted => Kind::Interrupted,
+            TurnError::NotPermitted(_) | TurnError::NoRecord(_) => Kind::Refused,
+            TurnError::Model(_) | TurnError::Limit(_) | TurnError::Store(_) => Kind::Work,
+        };
+        Failure::new(kind, error)
+    })?;
+    let message = end.message.unwrap_or_default();
+    if let Some(file) = &flags.output_last_message {
+        fs::write(file, &message).map_err(|e| {
+            Failure::work(format!(
+                "the last message cannot be written to '{}': {e}",
+                file.display()
+            ))
+        })?;
+    }
+    if !flags.json {
+        print::data(&message);
+    }
+    if flags.output_schema.is_some() && serde_json::from_str::<Value>(&message).is_err() {
+        return Err(Failure::work(
+            "the last message is not JSON, so it does not fit --output-schema",
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn limits(flags: &ExecFlags) -> TurnLimits {
+    let default = TurnLimits::default();
+    TurnLimits {
+        requests: flags.max_turns.unwrap_or(default.requests),
+        tokens: flags.max_tokens,
+        time: flags.timeout,
+    }
+}
+
+fn open_store(
+    flags: &ExecFlags,
+    base: &Base,
+    chosen: &provider::Chosen,
+    id: SessionId,
+    resumed: Option<(Store, Stored)>,
+) -> Result<(Option<Store>, Vec<Item>), Failure> {
+    if let Some((store, stored)) = resumed {
+        return Ok(((!flags.ephemeral).then_some(store), stored.items));
+    }
+    if flags.ephemeral {
+        return Ok((None, Vec::new()));
+    }
+    let header = Header {
+        id,
+        created: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        cwd: base.places().workspace.clone(),
+        profile: base.policy.profile(),
+        provider: chosen.model.provider().to_owned(),
+        model: chosen.model_name.clone(),
+    };
+    let store = Store::create(&base.codex_home.join("sessions"), header).or_fail(Kind::Work)?;
+    Ok((Some(store), Vec::new()))
+}
+
+/// The task, from the argument, stdin, or both.
+fn read_prompt(argument: Option<String>) -> Result<String, Failure> {
+    let piped = || -> Result<String, Failure> {
+        let mut text = Vec::new();
+        let read = io::stdin()
+            .lock()
+            .take(LARGEST_PROMPT + 1)
+            .read_to_end(&mut text);
+        read.map_err(|e| Failure::usage(format!("the prompt cannot be read from stdin: {e}")))?;
+        if text.len() as u64 > LARGEST_PROMPT {
+            return Err(Failure::usage(format!(
+                "what stdin holds is larger than {} MiB",
+                LARGEST_PROMPT >> 20
+            )));
+        }
+        String::from_utf8(text).map_err(|_| Failure::usage("what stdin holds is not UTF-8 text"))
+    };
+    let from_terminal = io::stdin().is_terminal();
+    let prompt = match argument {
+        Some(text) if text != "-" => {
+            let added = if from_terminal {
+                String::new()
+            } else {
+                piped()?
+            };
+            if added.trim().is_empty() {
+                text
+            } else {
+                format!("{text}\n\n<stdin>\n{added}\n</stdin>")
+            }
+        }
+        None if from_terminal => {
+            return Err(Failure::usage(
+                "there is no task: give one as an argument or on stdin, as in: codex exec 'make the tests pass'",
+            ));
+        }
+        _ => piped()?,
+    };
+    if prompt.trim().is_empty() {
+        return Err(Failure::usage("the task is empty"));
+    }
+    Ok(prompt)
+}
+
+fn read_schema(path: &Path) -> Result<Value, Failure> {
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::usage(format!(
+            "the schema '{}' cannot be used: {e}",
+            path.display()
+        ))
+    };
+    let text = fs::read_to_string(path).map_err(|e| failed(&e))?;
+    serde_json::from_str(&text).map_err(|e| failed(&e))
+}
+
+fn content(prompt: String, flags: &ExecFlags, setup: &Setup) -> Result<Vec<Content>, Failure> {
+    let mut parts = vec![Content::Text { text: prompt }];
+    for image in &flags.image {
+        parts.push(crate::image::read(image, setup)?);
+    }
+    Ok(parts)
+}
+
+/// Changes outside a repository cannot be looked at or taken back with git, which people learn
+/// too late.
+fn warn_without_git(global: &Global, flags: &ExecFlags, base: &Base) {
+    let writes = matches!(
+        base.policy.profile(),
+        SecurityProfile::WorkspaceWrite | SecurityProfile::Trusted
+    );
+    let in_repository = base
+        .places()
+        .workspace
+        .ancestors()
+        .any(|dir| dir.join(".git").exists());
+    if writes && !in_repository && !flags.skip_git_repo_check {
+        let text = "the workspace is not in a git repository, so changes cannot be taken back with git (--skip-git-repo-check silences this)";
+        print::warning(global.color, text);
+    }
+}

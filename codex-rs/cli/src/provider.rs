@@ -1,0 +1,266 @@
+//! Which model answers: a recording, what is configured, or the first that is there.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use codex_core::store::Header;
+use codex_http::{Client, ClientOptions, ProxySettings, Secret, TrustRoots};
+use codex_model::{Provider, RecordedModel, Replay, WireApi, http_model};
+use codex_protocol::model::{Model, ReasoningEffort};
+use serde_json::Value;
+
+use crate::args::ExecFlags;
+use crate::config::{self, Config};
+use crate::failure::{Failure, Kind, OrFail as _};
+use crate::setup::{Base, variable};
+
+/// The model's side of a run.
+pub(crate) struct Chosen {
+    /// What answers.
+    pub(crate) model: Box<dyn Model>,
+    /// The model's name.
+    pub(crate) model_name: String,
+    /// How much it thinks.
+    pub(crate) effort: Option<ReasoningEffort>,
+}
+
+/// The models that hosted providers are asked for where none is chosen.
+const DEFAULT_MODELS: &[(&str, &str)] =
+    &[("openai", "gpt-5.5"), ("anthropic", "claude-sonnet-4-5")];
+
+/// How long a local server may take to accept a connection.
+const LOCAL_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Chooses the model. A resumed session goes on with its own unless this run names another.
+pub(crate) fn choose(
+    base: &Base,
+    flags: &ExecFlags,
+    resumed: Option<&Header>,
+) -> Result<Chosen, Failure> {
+    let config = &base.loaded.config;
+    let effort = config.reasoning_effort;
+    if let Some(path) = &flags.replay {
+        let replay = Replay::open(path).or_fail(Kind::Usage)?;
+        let model: Box<dyn Model> = Box::new(replay);
+        let model_name = config
+            .model
+            .clone()
+            .unwrap_or_else(|| "recording".to_owned());
+        return recorded(
+            Chosen {
+                model,
+                model_name,
+                effort,
+            },
+            flags,
+        );
+    }
+    let resumed_provider = resumed
+        .map(|h| h.provider.clone())
+        .filter(|p| config.providers.contains_key(p));
+    let name = match config.model_provider.clone().or(resumed_provider) {
+        Some(name) => name,
+        None => first_available(base)?,
+    };
+    let provider = provider(base, &name)?;
+    let model_name = match config.model.clone().or_else(|| {
+        resumed
+            .filter(|h| h.provider == name)
+            .map(|h| h.model.clone())
+    }) {
+        Some(model) => model,
+        None => default_model(&name)?,
+    };
+    let model = http_model(provider, client()).or_fail(Kind::Usage)?;
+    recorded(
+        Chosen {
+            model: Box::new(model),
+            model_name,
+            effort,
+        },
+        flags,
+    )
+}
+
+fn recorded(chosen: Chosen, flags: &ExecFlags) -> Result<Chosen, Failure> {
+    let Some(path) = &flags.record else {
+        return Ok(chosen);
+    };
+    let name = path.display().to_string();
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path);
+    let file =
+        file.map_err(|e| Failure::usage(format!("the recording '{name}' cannot be written: {e}")))?;
+    let model = RecordedModel::new(chosen.model, name, file);
+    Ok(Chosen {
+        model: Box::new(model),
+        ..chosen
+    })
+}
+
+/// The one HTTP client, with the person's own proxy and trusted certificates.
+fn client() -> Client {
+    let either = |upper: &str| variable(upper).or_else(|| variable(&upper.to_ascii_lowercase()));
+    let proxy = ProxySettings {
+        http: either(config::environment::HTTP_PROXY).map(Secret::new),
+        https: either(config::environment::HTTPS_PROXY).map(Secret::new),
+        no_proxy: either(config::environment::NO_PROXY),
+    };
+    Client::new(ClientOptions {
+        proxy,
+        roots: TrustRoots::default(),
+    })
+}
+
+fn default_model(provider: &str) -> Result<String, Failure> {
+    let default = DEFAULT_MODELS.iter().find(|(name, _)| *name == provider);
+    default.map(|(_, model)| (*model).to_owned()).ok_or_else(|| {
+        Failure::usage(format!("no model is chosen for the provider '{provider}': name one with -m MODEL, or 'model' in config.toml"))
+    })
+}
+
+/// The first built-in provider whose key is set, else the first local server that answers.
+fn first_available(base: &Base) -> Result<String, Failure> {
+    let config = &base.loaded.config;
+    let built_in =
+        || config::built_in_names().filter_map(|name| Some((name, config.providers.get(name)?)));
+    for (name, provider) in built_in().filter(|(_, p)| !p.env_keys.is_empty()) {
+        if key(&base.codex_home, &provider.env_keys)?.is_some() {
+            return Ok(name.to_owned());
+        }
+    }
+    for (name, provider) in built_in().filter(|(_, p)| p.env_keys.is_empty()) {
+        if provider.base_url.as_deref().is_some_and(answers) {
+            return Ok(name.to_owned());
+        }
+    }
+    Err(Failure::usage(
+        "there is no model to talk to: set OPENAI_API_KEY or ANTHROPIC_API_KEY, start a local server (ollama serve, \
+         LM Studio, llama-server), or name one with --provider; 'codex demo' needs none",
+    ))
+}
+
+/// Whether something accepts connections at the host and port of a local server's URL.
+fn answers(base_url: &str) -> bool {
+    let address = base_url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next());
+    let address: Option<SocketAddr> = address.and_then(|a| a.parse().ok());
+    address.is_some_and(|a| TcpStream::connect_timeout(&a, LOCAL_PATIENCE).is_ok())
+}
+
+/// The configured provider with its key and headers.
+fn provider(base: &Base, name: &str) -> Result<Provider, Failure> {
+    let config: &Config = &base.loaded.config;
+    let configured = config.providers.get(name).ok_or_else(|| {
+        let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+        Failure::usage(format!(
+            "there is no provider '{name}'; the providers are {}",
+            known.join(", ")
+        ))
+    })?;
+    let base_url = configured.base_url.clone().ok_or_else(|| {
+        Failure::usage(format!(
+            "the provider '{name}' has no base_url; add it to [model_providers.{name}]"
+        ))
+    })?;
+    let wire = match configured.wire_api {
+        config::WireApi::Responses => WireApi::Responses,
+        config::WireApi::Chat => WireApi::Chat,
+        config::WireApi::Messages => WireApi::Messages,
+    };
+    let mut provider = Provider::new(name, base_url, wire);
+    provider.key_variables.clone_from(&configured.env_keys);
+    provider.key = match &configured.bearer_token {
+        Some(token) => Some(Secret::new(token.clone())),
+        None => key(&base.codex_home, &configured.env_keys)?,
+    };
+    let from_environment = configured
+        .env_http_headers
+        .iter()
+        .filter_map(|(header, name)| Some((header.clone(), variable(name)?)));
+    let headers = configured
+        .http_headers
+        .clone()
+        .into_iter()
+        .chain(from_environment);
+    provider.headers = headers
+        .map(|(header, value)| (header, Secret::new(value)))
+        .collect();
+    provider.query = configured
+        .query_params
+        .clone()
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value)))
+        .collect();
+    provider.request_max_retries =
+        u32::try_from(configured.request_max_retries).unwrap_or(u32::MAX);
+    provider.stream_max_retries = u32::try_from(configured.stream_max_retries).unwrap_or(u32::MAX);
+    provider.stream_idle_timeout = configured.stream_idle_timeout;
+    if let Some(built_in) = Provider::built_in(name) {
+        provider.base_url_variable = built_in.base_url_variable;
+        provider.start_command = built_in.start_command;
+    }
+    let sends_key = provider.key.is_some() || !provider.headers.is_empty();
+    if !sends_key && let Some(first) = provider.key_variables.first() {
+        let how = configured
+            .env_key_instructions
+            .clone()
+            .unwrap_or_else(|| format!("set {first}"));
+        return Err(Failure::usage(format!(
+            "the provider '{name}' needs a key: {how}, or put {{\"{first}\": \"…\"}} into '{}' with mode 0600; 'codex demo' needs none",
+            base.codex_home.join(KEY_FILES[0]).display()
+        )));
+    }
+    Ok(provider)
+}
+
+/// Files in `CODEX_HOME` that may hold keys: a JSON object from a variable's name to its value.
+/// The second is Codex's.
+const KEY_FILES: [&str; 2] = ["auth", "auth.json"];
+
+/// The first of these variables that is set, in the environment or a key file.
+fn key(codex_home: &Path, names: &[String]) -> Result<Option<Secret>, Failure> {
+    if let Some(value) = names.iter().find_map(|name| variable(name)) {
+        return Ok(Some(Secret::new(value)));
+    }
+    for file in KEY_FILES {
+        let path = codex_home.join(file);
+        let keys = match read_keys(&path) {
+            Ok(keys) => keys,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => {
+                return Err(Failure::usage(format!(
+                    "the key file '{}' cannot be used: {e}",
+                    path.display()
+                )));
+            }
+        };
+        if let Some(value) = names.iter().find_map(|name| keys.get(name)?.as_str()) {
+            return Ok(Some(Secret::new(value.to_owned())));
+        }
+    }
+    Ok(None)
+}
+
+fn read_keys(path: &Path) -> io::Result<Value> {
+    let mode = fs::metadata(path)?.mode();
+    if mode & 0o077 != 0 {
+        return Err(io::Error::other("others can read it; run chmod 600 on it"));
+    }
+    // What the parser says could quote the file, which holds keys.
+    serde_json::from_str(&fs::read_to_string(path)?).map_err(|e| {
+        io::Error::other(format!(
+            "it is not a JSON object of names and keys (line {}, column {})",
+            e.line(),
+            e.column()
+        ))
+    })
+}

@@ -1,0 +1,194 @@
+//! `codex sandbox`: any command inside a profile.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use codex_audit::denials::{Denial, Denials};
+use codex_core::places::find_program;
+use codex_protocol::permission::NotPermitted;
+use codex_protocol::request::ProcessSpawn;
+use codex_sandbox::plan::{Limits, Plan, Terminal};
+use codex_sandbox::spawn::{self, Outcome, Running, SpawnError};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Global, ReportForm, Sandbox};
+use crate::failure::{Failure, Kind, OrFail as _};
+use crate::print::{self, Painter, Style};
+use codex_protocol::ids::SessionId;
+
+use crate::setup::{self, Base, NoSteps, Setup, Watch};
+
+/// The sandbox could not be set up.
+const CANNOT_SET_UP: u8 = 125;
+/// The program itself was denied.
+const DENIED: u8 = 126;
+/// The program was not found.
+const NOT_FOUND: u8 = 127;
+/// 128 and `SIGTERM`.
+const TERMINATED: i32 = 143;
+
+pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> {
+    // A failure to set up has this command's own code, so that it is told from the child's.
+    let set_up = |failure: Failure| {
+        print::error(global.color, &failure);
+        ExitCode::from(CANNOT_SET_UP)
+    };
+    if args.max_procs.is_some() {
+        return Err(Failure::not_yet("a limit on processes (--max-procs)"));
+    }
+    if args.audit_reads.as_deref() == Some("denied") {
+        return Err(Failure::not_yet(
+            "recording refused reads (--audit-reads denied)",
+        ));
+    }
+    if !args.grants.allow_host.is_empty() {
+        return Err(Failure::not_yet(
+            "reading a host through the egress proxy (--allow-host)",
+        ));
+    }
+    let base = Base::new(global, &args.grants, &[])?;
+    let watch = Watch {
+        session: SessionId::new(setup::new_id()),
+        sink: Arc::new(NoSteps),
+        first_step: 0,
+    };
+    let setup = Setup::new(global, &base, watch)?;
+    let limits = Limits {
+        timeout: args.timeout,
+        memory: args.max_memory,
+    };
+    let (plan, report) =
+        match setup
+            .workbench
+            .plan(setup.permissions.policy(), Terminal::Shared, limits)
+        {
+            Ok(planned) => planned,
+            Err(error) => return Ok(set_up(Failure::work(error))),
+        };
+    let cwd = setup.places().workspace.clone();
+    let argv = args.command.clone();
+    let name = argv.first().cloned().unwrap_or_default();
+    let Some(program) = find_program(Path::new(&name), &cwd, setup.workbench.search_path()) else {
+        print::error(
+            global.color,
+            &Failure::work(format!("there is no program '{}'", name.to_string_lossy())),
+        );
+        return Ok(ExitCode::from(NOT_FOUND));
+    };
+    let code = start(global, &setup, plan, ProcessSpawn { program, argv, cwd })?;
+    let profile = setup.permissions.policy().profile();
+    let denials = setup.log.denied();
+    match args.report {
+        ReportForm::None => {}
+        ReportForm::Text => report_text(global, &denials, setup.log.path()),
+        ReportForm::Json => {
+            let written = setup.log.written();
+            print::note(&json!({
+                "type": "sandbox.report", "v": 1, "profile": profile, "level": report.level, "exit": code,
+                "denied": denials.list,
+                "audit": { "path": setup.log.path(), "first_seq": written.first_seq, "last_seq": written.last_seq },
+            }).to_string());
+        }
+    }
+    Ok(ExitCode::from(code))
+}
+
+fn start(global: &Global, setup: &Setup, plan: Plan, request: ProcessSpawn) -> Result<u8, Failure> {
+    let argv: Vec<_> = request.argv.iter().map(|a| a.to_string_lossy()).collect();
+    let detail = json!({ "phase": "intent", "argv": argv, "cwd": request.cwd.to_string_lossy() });
+    let recorded = match setup.permissions.require_unasked(request, Some(detail)) {
+        Ok(recorded) => recorded,
+        Err(NotPermitted::Denied { .. }) => return Ok(DENIED),
+        Err(NotPermitted::NoRecord(error)) => return Err(Failure::refused(error)),
+    };
+    // Started before the runtime is built: while there is one thread, that is quicker.
+    let running = spawn::spawn_sharing_streams(&recorded, plan, &setup.workbench.helper);
+    let ended = match running {
+        Ok(running) => setup::runtime()?.block_on(watch(running))?,
+        Err(error) => Err(error),
+    };
+    let outcome = match &ended {
+        Ok(status) => json!({ "status": status }),
+        Err(error) => json!({ "failed": error.to_string() }),
+    };
+    setup
+        .permissions
+        .record_outcome(&recorded, outcome)
+        .map_err(Failure::refused)?;
+    Ok(match ended {
+        Ok(status) => u8::try_from(status).unwrap_or(u8::MAX),
+        Err(error) => {
+            let code = code_for(&error);
+            print::error(global.color, &Failure::work(error));
+            code
+        }
+    })
+}
+
+/// Waits for the command. Ctrl-C goes to it as well, and it may act on it as it likes; we stay to
+/// see it end. A request to terminate ends it.
+async fn watch(running: Running) -> Result<Result<i32, SpawnError>, Failure> {
+    let mut interrupted = signal(SignalKind::interrupt()).or_fail(Kind::Work)?;
+    let mut quit = signal(SignalKind::quit()).or_fail(Kind::Work)?;
+    let mut terminated = signal(SignalKind::terminate()).or_fail(Kind::Work)?;
+    let wait = running.wait_async();
+    tokio::pin!(wait);
+    loop {
+        tokio::select! {
+            ended = &mut wait => return Ok(ended.map(Outcome::status)),
+            _ = interrupted.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminated.recv() => return Ok(Ok(TERMINATED)),
+        }
+    }
+}
+
+/// A program that is there and cannot be executed is a shell's 126, one that is not its 127.
+fn code_for(error: &SpawnError) -> u8 {
+    match error {
+        SpawnError::Exec { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => NOT_FOUND,
+        SpawnError::Exec { .. } => DENIED,
+        SpawnError::Setup { .. } | SpawnError::HelperLost => CANNOT_SET_UP,
+    }
+}
+
+/// What was denied, why, and what would allow it, for people. Nothing where nothing was denied.
+fn report_text(global: &Global, denials: &Denials, log: &Path) {
+    let Some(Denial { seq, .. }) = denials.list.first() else {
+        return;
+    };
+    let painter = Painter::for_stderr(global.color);
+    print::note("");
+    for denial in &denials.list {
+        print::note(&denied_line(painter, denial));
+    }
+    if denials.more > 0 {
+        print::note(&format!("  and {} more", denials.more));
+    }
+    let log: PathBuf = log.to_owned();
+    print::note(&painter.paint(
+        Style::Dim,
+        &format!(
+            "recorded in {} from record {seq} on (codex audit show --denied)",
+            log.display()
+        ),
+    ));
+}
+
+/// One denial in one line. The reason ends with the smallest grant that would allow it.
+pub(crate) fn denied_line(painter: Painter, denial: &Denial) -> String {
+    let times = if denial.count > 1 {
+        format!(" ({}×)", denial.count)
+    } else {
+        String::new()
+    };
+    format!(
+        "{} {} {}{times}: {}",
+        painter.paint(Style::Bad, "denied"),
+        denial.operation,
+        denial.target,
+        denial.reason
+    )
+}

@@ -1,0 +1,436 @@
+//! From what was typed and configured to a run: its places, rights, log and workbench.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use codex_audit::writer::{AuditLog, Options};
+use codex_core::command::Workbench;
+use codex_core::{paths, places};
+use codex_protocol::event::EventSink;
+use codex_protocol::ids::{AgentType, SessionId, TaskId};
+use codex_protocol::operation::{Evidence, Operation, Outcome};
+use codex_protocol::permission::{Items, NeverAsk, Permissions};
+use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
+use codex_protocol::record::{Entry, Recorder as _, Subject};
+use codex_protocol::secrets::PathPattern;
+use codex_protocol::security_profile::SecurityProfile;
+use codex_sandbox::capability;
+use serde_json::json;
+
+use crate::args::{Global, Grants};
+use crate::config::{self, Flags, Inputs, Loaded, Rights};
+use crate::failure::{Failure, Kind, OrFail as _};
+use crate::print;
+
+/// An administrator's configuration, which bounds everybody's.
+const MANAGED: &str = "/etc/codex/managed_config.toml";
+
+/// What a command knows before it does anything: the configuration and the rights.
+pub(crate) struct Base {
+    /// The configuration.
+    pub(crate) loaded: Loaded,
+    /// The rights.
+    pub(crate) policy: Policy,
+    /// Where codex keeps its own files.
+    pub(crate) codex_home: PathBuf,
+    /// Where the log is.
+    pub(crate) audit_path: PathBuf,
+}
+
+/// The person's home and the directory of codex's own files.
+fn homes() -> Result<(Option<PathBuf>, PathBuf), Failure> {
+    let home = env::home_dir().filter(|h| h.is_absolute());
+    let codex_home = match (env::var_os("CODEX_HOME").filter(|v| !v.is_empty()), &home) {
+        (Some(dir), _) => PathBuf::from(dir),
+        (None, Some(home)) => home.join(".codex"),
+        (None, None) => {
+            return Err(Failure::usage(
+                "there is no home directory: set HOME, or CODEX_HOME to a directory for codex's own files",
+            ));
+        }
+    };
+    let here = env::current_dir().or_fail(Kind::Usage)?;
+    let codex_home = paths::resolve(&here, &codex_home).map_err(|e| {
+        Failure::usage(format!(
+            "CODEX_HOME '{}' cannot be used: {e}",
+            codex_home.display()
+        ))
+    })?;
+    Ok((home, codex_home))
+}
+
+/// Where the log is, for commands that only read it.
+pub(crate) fn audit_path(global: &Global) -> Result<PathBuf, Failure> {
+    let (home, codex_home) = homes()?;
+    let here = env::current_dir().or_fail(Kind::Usage)?;
+    let workspace = global
+        .cd
+        .as_deref()
+        .map_or_else(|| here.clone(), |dir| here.join(dir));
+    let loaded = load(global, home.as_deref(), &codex_home, &workspace)?;
+    Ok(log_path(&loaded, &codex_home))
+}
+
+fn log_path(loaded: &Loaded, codex_home: &Path) -> PathBuf {
+    loaded
+        .config
+        .audit
+        .path
+        .clone()
+        .unwrap_or_else(|| codex_home.join("audit").join("audit.jsonl"))
+}
+
+fn load(
+    global: &Global,
+    home: Option<&Path>,
+    codex_home: &Path,
+    workspace: &Path,
+) -> Result<Loaded, Failure> {
+    let here = env::current_dir().or_fail(Kind::Usage)?;
+    let flags = flags(global);
+    let inputs = Inputs {
+        codex_home,
+        home,
+        managed: Path::new(MANAGED),
+        workspace,
+        here: &here,
+        variable: &|name| env::var_os(name),
+        overrides: &global.config,
+        flags: &flags,
+        session: &config::Session::default(),
+    };
+    let loaded = config::load(&inputs).or_fail(Kind::Usage)?;
+    for warning in &loaded.warnings {
+        print::warning(global.color, warning);
+    }
+    Ok(loaded)
+}
+
+/// The flags that are settings. The parser has checked their words.
+fn flags(global: &Global) -> Flags {
+    Flags {
+        profile: global.profile.clone(),
+        sandbox_mode: global
+            .sandbox
+            .as_deref()
+            .and_then(SecurityProfile::from_sandbox_mode),
+        full_auto: global.full_auto,
+        model: global.model.clone(),
+        provider: global.provider.clone(),
+        ask_for_approval: global
+            .ask_for_approval
+            .as_deref()
+            .and_then(|word| word.parse().ok()),
+        audit_log: global.audit_log.clone(),
+        audit_reads: None,
+    }
+}
+
+impl Base {
+    /// Reads the configuration and resolves places and rights.
+    pub(crate) fn new(
+        global: &Global,
+        grants: &Grants,
+        added: &[PathBuf],
+    ) -> Result<Self, Failure> {
+        let (home, codex_home) = homes()?;
+        let here = env::current_dir().or_fail(Kind::Usage)?;
+        let workspace = global
+            .cd
+            .as_deref()
+            .map_or_else(|| here.clone(), |dir| here.join(dir));
+        let loaded = load(global, home.as_deref(), &codex_home, &workspace)?;
+        let rights = &loaded.config.rights;
+        let added: Vec<PathBuf> = added
+            .iter()
+            .map(|dir| here.join(dir))
+            .chain(rights.writable_roots.iter().cloned())
+            .collect();
+        let places = places::places(&workspace, &added, home.as_deref(), &codex_home)
+            .or_fail(Kind::Usage)?;
+        if rights.profile != SecurityProfile::Trusted {
+            places.check_workspaces().or_fail(Kind::Refused)?;
+        }
+        let audit_path = log_path(&loaded, &codex_home);
+        let mut layer = places::layer(rights.profile, places);
+        layer.add_secrets(PathPattern::exactly(
+            &paths::resolve(&here, &audit_path).unwrap_or_else(|_| audit_path.clone()),
+        ));
+        layer.add_secrets(rights.secrets.iter().cloned());
+        add_grants(
+            &mut layer,
+            &from_config(rights),
+            GrantSource::UserConfig,
+            &here,
+        )?;
+        add_grants(&mut layer, grants, GrantSource::CommandLine, &here)?;
+        let policy = match rights.bound {
+            // What an administrator allows at most is the outermost layer: no grant reaches
+            // beyond it.
+            Some(bound) => Policy::new(places::layer(bound, layer.places.clone())).narrow(layer),
+            None => Policy::new(layer),
+        };
+        Ok(Self {
+            policy,
+            codex_home,
+            audit_path,
+            loaded,
+        })
+    }
+
+    /// Where the run takes place.
+    pub(crate) fn places(&self) -> &Places {
+        &self.policy.own().places
+    }
+}
+
+fn from_config(rights: &Rights) -> Grants {
+    Grants {
+        allow_exec: rights.allow_exec.iter().map(PathBuf::from).collect(),
+        allow_read: rights.allow_read.clone(),
+        deny_read: rights.deny_read.clone(),
+        allow_write: rights.allow_write.clone(),
+        allow_host: rights.allow_host.clone(),
+        pass_env: rights.pass_env.clone(),
+    }
+}
+
+/// Adds what was granted. A path is resolved now, so that the grant is of what it names now.
+fn add_grants(
+    layer: &mut Layer,
+    grants: &Grants,
+    source: GrantSource,
+    here: &Path,
+) -> Result<(), Failure> {
+    let resolve = |path: &PathBuf| {
+        let expanded = paths::expand_home(path, layer.places.home.as_deref());
+        paths::resolve(here, &expanded).map_err(|e| {
+            Failure::usage(format!(
+                "the path '{}' cannot be granted: {e}",
+                path.display()
+            ))
+        })
+    };
+    let mut rights = Vec::new();
+    for path in &grants.allow_read {
+        rights.push(Right::Read(resolve(path)?));
+    }
+    for path in &grants.deny_read {
+        rights.push(Right::DenyRead(resolve(path)?));
+    }
+    for path in &grants.allow_write {
+        rights.push(Right::Write(resolve(path)?));
+    }
+    let search_path = env::var_os("PATH").unwrap_or_default();
+    for program in &grants.allow_exec {
+        let found = places::find_program(program, here, &search_path).ok_or_else(|| {
+            Failure::usage(format!(
+                "there is no program '{}' to allow",
+                program.display()
+            ))
+        })?;
+        rights.push(Right::Exec(found));
+    }
+    rights.extend(
+        grants
+            .allow_host
+            .iter()
+            .map(|host| Right::Host(host.to_ascii_lowercase())),
+    );
+    layer
+        .grants
+        .extend(rights.into_iter().map(|right| Grant { right, source }));
+    layer.pass_env.extend(grants.pass_env.iter().cloned());
+    Ok(())
+}
+
+/// A run that can act: the log is open, what widens it is recorded.
+pub(crate) struct Setup {
+    /// What the run asks before it acts.
+    pub(crate) permissions: Permissions,
+    /// What commands have in common.
+    pub(crate) workbench: Arc<Workbench>,
+    /// The log.
+    pub(crate) log: Arc<AuditLog>,
+    /// Removed when the run ends.
+    temp: Option<tempfile::TempDir>,
+}
+
+/// Who a run's records belong to, and who watches it.
+pub(crate) struct Watch {
+    /// The conversation; a run of `codex sandbox` is one of its own.
+    pub(crate) session: SessionId,
+    /// Whoever takes its events.
+    pub(crate) sink: Arc<dyn EventSink>,
+    /// The number of its first step.
+    pub(crate) first_step: u64,
+}
+
+/// A sink for runs without steps.
+pub(crate) struct NoSteps;
+
+impl EventSink for NoSteps {
+    fn emit(&self, _: codex_protocol::event::Event) {}
+}
+
+/// A new id that sorts by time.
+pub(crate) fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+impl Setup {
+    /// Opens the log and records what the person widened.
+    pub(crate) fn new(global: &Global, base: &Base, watch: Watch) -> Result<Self, Failure> {
+        let profile = base.policy.profile();
+        let mut layer = base.policy.own().clone();
+        let options = Options {
+            home: layer.places.home.clone(),
+            ..Options::default()
+        };
+        let log = Arc::new(AuditLog::open(&base.audit_path, options).or_fail(Kind::Refused)?);
+        let temp = match profile {
+            SecurityProfile::WorkspaceWrite => Some(private_temp().or_fail(Kind::Work)?),
+            _ => None,
+        };
+        let temp_path = temp
+            .as_ref()
+            .map(|t| t.path().canonicalize())
+            .transpose()
+            .or_fail(Kind::Work)?;
+        let outputs = base.codex_home.join("outputs").join(watch.session.as_str());
+        let internal = |right| Grant {
+            right,
+            source: GrantSource::Internal,
+        };
+        layer.grants.push(internal(Right::Read(outputs.clone())));
+        layer
+            .grants
+            .extend(temp_path.clone().map(|path| internal(Right::Write(path))));
+        let subject = Subject {
+            task_id: TaskId::new(new_id()),
+            session_id: watch.session,
+            agent_type: AgentType::main(),
+            profile,
+        };
+        record_widening(global, &log, &subject, &layer)?;
+        let workbench = Arc::new(Workbench {
+            helper: codex_sandbox::this_binary(),
+            capabilities: capability::probe(),
+            accept: global.accepted(),
+            environment: env::vars_os().collect(),
+            temp: temp_path,
+            outputs,
+        });
+        let items = Arc::new(Items::new(watch.sink, watch.first_step));
+        let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
+        let permissions = Permissions::new(
+            base.policy.with_own(layer),
+            subject,
+            recorder,
+            Arc::new(NeverAsk),
+            items,
+        );
+        Ok(Self {
+            permissions,
+            workbench,
+            log,
+            temp,
+        })
+    }
+
+    /// Where the run takes place.
+    pub(crate) fn places(&self) -> &Places {
+        &self.permissions.policy().own().places
+    }
+
+    /// The run's parts, and what has to be kept until it has ended.
+    pub(crate) fn into_parts(self) -> (Permissions, Arc<Workbench>, Option<tempfile::TempDir>) {
+        (self.permissions, self.workbench, self.temp)
+    }
+}
+
+/// The runtime, built when something has to wait.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_fail(Kind::Work)
+}
+
+fn private_temp() -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("codex-").tempdir()
+}
+
+/// Records a profile other than the default, each grant, and an accepted lower level: what a run
+/// was given stands in the log before what it did with it.
+fn record_widening(
+    global: &Global,
+    log: &AuditLog,
+    subject: &Subject,
+    layer: &Layer,
+) -> Result<(), Failure> {
+    let record = |target: String, rule: &str, reason: String| {
+        let entry = Entry {
+            subject: subject.clone(),
+            operation: Operation::ProfileChange,
+            target,
+            outcome: Outcome::Allowed,
+            reason,
+            rule: rule.to_owned(),
+            evidence: Evidence::Declared,
+            pid: None,
+            exe: None,
+            count: None,
+            detail: Some(json!({ "until": "end of run" })),
+        };
+        log.append(&entry).map(drop).map_err(Failure::refused)
+    };
+    let profile = subject.profile;
+    if profile != SecurityProfile::default() {
+        record(
+            format!("profile {profile}"),
+            "profile.chosen",
+            format!("{profile} profile: chosen for this run"),
+        )?;
+    }
+    for grant in layer
+        .grants
+        .iter()
+        .filter(|g| g.source != GrantSource::Internal)
+    {
+        let (kind, what) = match &grant.right {
+            Right::Read(path) => ("read", path.display().to_string()),
+            Right::DenyRead(path) => ("deny read", path.display().to_string()),
+            Right::Write(path) => ("write", path.display().to_string()),
+            Right::Exec(path) | Right::ExecTree(path) => ("exec", path.display().to_string()),
+            Right::Host(host) => ("host", host.clone()),
+        };
+        let source = match grant.source {
+            GrantSource::UserConfig => "the person's configuration",
+            _ => "the command line",
+        };
+        record(
+            format!("{kind} {what}"),
+            "profile.grant",
+            format!("{profile} profile: granted by {source}"),
+        )?;
+    }
+    if let Some(level) = global.accepted() {
+        record(
+            format!("level {level}"),
+            "profile.level",
+            format!("{profile} profile: level {level} accepted for this run"),
+        )?;
+    }
+    Ok(())
+}
+
+/// The environment, for those that look for a model.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var_os(name)
+        .map(OsString::into_string)
+        .and_then(Result::ok)
+        .filter(|value| !value.is_empty())
+}
