@@ -100,8 +100,8 @@ fn listed_programs() -> Vec<PathBuf> {
         .iter()
         .flat_map(|d| programs::listed().map(move |name| d.join(name)))
     {
-        // Most names are missing from most directories, and most that are there are no symlinks:
-        // one look tells.
+        // One look tells for each name whether it is there and whether it is a symlink; listing
+        // a directory of thousands takes longer.
         match path.symlink_metadata() {
             Ok(entry) if entry.is_symlink() => found.extend(path.canonicalize()),
             Ok(_) => found.push(path),

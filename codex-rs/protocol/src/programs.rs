@@ -124,14 +124,7 @@ pub const TEXT: &[&str] = &[
 pub const GIT: &[&str] = &["git"];
 
 /// Directories from which alone a listed name counts: a user cannot put a program there.
-pub const DIRECTORIES: &[&str] = &[
-    "/usr/local/bin",
-    "/usr/bin",
-    "/bin",
-    "/usr/local/sbin",
-    "/usr/sbin",
-    "/sbin",
-];
+pub const DIRECTORIES: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin"];
 
 /// Directories of git's own helper programs, from which git may start what it needs.
 pub const GIT_TREES: &[&str] = &[

@@ -161,11 +161,14 @@ pub const IN_HOME: &[(&str, &str)] = &[
 pub const AT_PATHS: &[(&str, &str)] = &[
     ("/run/secrets", "mounted secrets"),
     ("/var/run/secrets", "mounted secrets"),
-    ("/etc/shadow*", "password hashes"),
-    ("/etc/gshadow*", "password hashes"),
+    ("/etc/shadow", "password hashes"),
+    ("/etc/shadow-", "password hashes"),
+    ("/etc/gshadow", "password hashes"),
+    ("/etc/gshadow-", "password hashes"),
     ("/etc/ssl/private", "private keys"),
     ("/etc/ssh/ssh_host_*_key", "host keys"),
-    ("/etc/sudoers*", "privilege configuration"),
+    ("/etc/sudoers", "privilege configuration"),
+    ("/etc/sudoers.d", "privilege configuration"),
     ("/var/spool/cron", "users' scheduled jobs"),
 ];
 

@@ -69,121 +69,183 @@ pub(super) fn build(ruleset: &Ruleset) -> io::Result<OwnedFd> {
     })?;
     let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // SAFETY: the kernel has just given this descriptor to us.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let ruleset_fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut builder = Builder {
+        ruleset: ruleset_fd.as_raw_fd(),
+        opened: Vec::new(),
+    };
     for rule in &ruleset.rules {
-        let mut except = Vec::new();
-        for text in &rule.except {
-            let pattern = PathPattern::from(text);
-            if exists(&pattern) {
-                except.push(pattern);
+        let patterns = rule.except.iter().map(PathPattern::from);
+        let except: Vec<PathPattern> = patterns.filter(is_readable_secret).collect();
+        builder.allow(&rule.path, None, rule.access, &except)?;
+    }
+    Ok(ruleset_fd)
+}
+
+/// Whether there is anything that the pattern names and that this user could read: what is
+/// closed by its mode needs no rules beside it, and those for `/etc` alone are hundreds.
+fn is_readable_secret(pattern: &PathPattern) -> bool {
+    if !pattern.name.contains('*') {
+        return may_read(&pattern.parent.join(&pattern.name));
+    }
+    let entries = fs::read_dir(&pattern.parent)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut named = entries
+        .map(|e| e.path())
+        .filter(|path| pattern.matches(path));
+    named.any(|path| may_read(&path))
+}
+
+/// Whether this user could read the file, or enter or list the directory. What cannot be asked
+/// for counts as readable, unless it is not there.
+fn may_read(path: &Path) -> bool {
+    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let may = |mode| {
+        // SAFETY: `name` is a C string that outlives the call.
+        unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), mode, libc::AT_EACCESS) == 0 }
+    };
+    if may(libc::R_OK) {
+        return true;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => false,
+        Some(libc::EACCES) => may(libc::X_OK),
+        _ => true,
+    }
+}
+
+/// Adds rules to a ruleset. The files that rules name stay open until the end and are closed
+/// together: one call instead of hundreds.
+struct Builder {
+    ruleset: i32,
+    opened: Vec<i32>,
+}
+
+impl Drop for Builder {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// How many files stay open at most: well below the usual limit of 1,024.
+const MOST_OPEN: usize = 512;
+
+impl Builder {
+    fn close(&mut self) {
+        self.opened.sort_unstable();
+        for run in self.opened.chunk_by(|a, b| a + 1 == *b) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                // SAFETY: these descriptors were opened here and are known to nobody else.
+                unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0_u32) };
             }
         }
-        allow(&fd, &rule.path, None, rule.access, &except)?;
+        self.opened.clear();
     }
-    Ok(fd)
-}
 
-/// Whether there is anything that the pattern could name. One with a star is taken to name
-/// something if its directory exists.
-fn exists(pattern: &PathPattern) -> bool {
-    let at = if pattern.name.contains('*') {
-        pattern.parent.clone()
-    } else {
-        pattern.parent.join(&pattern.name)
-    };
-    fs::symlink_metadata(at).is_ok()
-}
-
-/// Gives `rights` on `path` and all below it except what the patterns name: below a directory
-/// that holds such a thing, each of the other entries gets a rule of its own. Listing is given
-/// all the same, since a directory's names cannot be given without those below it.
-fn allow(
-    ruleset: &OwnedFd,
-    path: &Path,
-    kind: Option<fs::FileType>,
-    rights: u64,
-    except: &[PathPattern],
-) -> io::Result<()> {
-    let inside: Vec<&PathPattern> = except
-        .iter()
-        .filter(|p| p.parent.starts_with(path))
-        .collect();
-    if inside.is_empty() {
-        return add(ruleset, path, kind, rights);
-    }
-    add(ruleset, path, kind, rights & access::READ_DIR)?;
-    // What cannot be listed cannot be told from what is excepted, so it gets nothing.
-    let Ok(entries) = fs::read_dir(path) else {
-        return Ok(());
-    };
-    for entry in entries.flatten() {
-        let child = entry.path();
-        let kind = entry.file_type().ok();
-        // A symlink needs no rule: what it leads to has its own, or none.
-        if kind.is_some_and(|t| t.is_symlink()) || inside.iter().any(|p| p.matches(&child)) {
-            continue;
-        }
-        let below: Vec<PathPattern> = inside
+    /// Gives `rights` on `path` and all below it except what the patterns name: below a directory
+    /// that holds such a thing, each of the other entries gets a rule of its own. Listing is given
+    /// all the same, since a directory's names cannot be given without those below it.
+    fn allow(
+        &mut self,
+        path: &Path,
+        kind: Option<fs::FileType>,
+        rights: u64,
+        except: &[PathPattern],
+    ) -> io::Result<()> {
+        // Patterns that name entries of this directory, and those that name something deeper.
+        let here: Vec<&PathPattern> = except.iter().filter(|p| p.parent == path).collect();
+        let deeper: Vec<(&Path, &PathPattern)> = except
             .iter()
-            .filter(|p| p.parent.starts_with(&child))
-            .map(|p| (*p).clone())
+            .filter_map(|p| Some((p.parent.strip_prefix(path).ok()?, p)))
+            .filter(|(rest, _)| !rest.as_os_str().is_empty())
             .collect();
-        allow(ruleset, &child, kind, rights, &below)?;
+        if here.is_empty() && deeper.is_empty() {
+            return self.add(path, kind, rights);
+        }
+        self.add(path, kind, rights & access::READ_DIR)?;
+        // What cannot be listed cannot be told from what is excepted, so it gets nothing.
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            let (name, child, kind) = (entry.file_name(), entry.path(), entry.file_type().ok());
+            let text = name.to_string_lossy();
+            // A symlink needs no rule: what it leads to has its own, or none.
+            if kind.is_some_and(|t| t.is_symlink())
+                || here.iter().any(|p| p.fits_name(&text) && p.matches(&child))
+            {
+                continue;
+            }
+            let leads_to = |rest: &Path| {
+                rest.iter()
+                    .next()
+                    .is_some_and(|n| n.eq_ignore_ascii_case(&name))
+            };
+            let below: Vec<PathPattern> = deeper
+                .iter()
+                .filter(|(rest, _)| leads_to(rest))
+                .map(|(_, pattern)| (*pattern).clone())
+                .collect();
+            self.allow(&child, kind, rights, &below)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Adds one rule. `kind` is what the path is, where that is known already.
+    fn add(&mut self, path: &Path, kind: Option<fs::FileType>, rights: u64) -> io::Result<()> {
+        if rights == 0 {
+            return Ok(());
+        }
+        let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
+            return Ok(());
+        };
+        // SAFETY: `name` is a C string that outlives the call.
+        let fd = unsafe { libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+        if fd < 0 {
+            // What is not there, or may not be looked up, gets no rights; that only narrows.
+            return Ok(());
+        }
+        if self.opened.len() >= MOST_OPEN {
+            self.close();
+        }
+        self.opened.push(fd);
+        let for_files = rights & FILE_RIGHTS;
+        let directory = match kind {
+            Some(kind) => kind.is_dir(),
+            None => for_files == rights || is_directory(fd)?,
+        };
+        let rights = if directory { rights } else { for_files };
+        if rights == 0 {
+            return Ok(());
+        }
+        let beneath = PathBeneath {
+            allowed_access: rights,
+            parent_fd: fd,
+        };
+        // SAFETY: the structure outlives the call and has the layout of the kernel's.
+        let added = check(unsafe {
+            libc::syscall(
+                libc::SYS_landlock_add_rule,
+                self.ruleset,
+                PATH_BENEATH,
+                &raw const beneath,
+                0_u32,
+            )
+        });
+        match added {
+            // The kernel takes no rules on pipes, sockets and its own pseudo files; without one they
+            // stay closed.
+            Err(e) if e.raw_os_error() == Some(libc::EBADFD) => Ok(()),
+            other => other.map(drop),
+        }
+    }
 }
 
-/// Adds one rule. `kind` is what the path is, where that is known already.
-fn add(ruleset: &OwnedFd, path: &Path, kind: Option<fs::FileType>, rights: u64) -> io::Result<()> {
-    if rights == 0 {
-        return Ok(());
-    }
-    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
-        return Ok(());
-    };
-    // SAFETY: `name` is a C string that outlives the call.
-    let fd = unsafe { libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
-    if fd < 0 {
-        // What is not there, or may not be looked up, gets no rights; that only narrows.
-        return Ok(());
-    }
-    // SAFETY: the descriptor was just opened and is owned here.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let for_files = rights & FILE_RIGHTS;
-    let directory = match kind {
-        Some(kind) => kind.is_dir(),
-        None => for_files == rights || is_directory(&fd)?,
-    };
-    let rights = if directory { rights } else { for_files };
-    if rights == 0 {
-        return Ok(());
-    }
-    let beneath = PathBeneath {
-        allowed_access: rights,
-        parent_fd: fd.as_raw_fd(),
-    };
-    // SAFETY: the structure outlives the call and has the layout of the kernel's.
-    let added = check(unsafe {
-        libc::syscall(
-            libc::SYS_landlock_add_rule,
-            ruleset.as_raw_fd(),
-            PATH_BENEATH,
-            &raw const beneath,
-            0_u32,
-        )
-    });
-    match added {
-        // The kernel takes no rules on pipes, sockets and its own pseudo files; without one they
-        // stay closed.
-        Err(e) if e.raw_os_error() == Some(libc::EBADFD) => Ok(()),
-        other => other.map(drop),
-    }
-}
-
-fn is_directory(fd: &OwnedFd) -> io::Result<bool> {
+fn is_directory(fd: i32) -> io::Result<bool> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel fills the structure if it returns zero.
-    check(unsafe { libc::fstat(fd.as_raw_fd(), status.as_mut_ptr()) }.into())?;
+    check(unsafe { libc::fstat(fd, status.as_mut_ptr()) }.into())?;
     // SAFETY: it returned zero.
     let status = unsafe { status.assume_init() };
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFDIR)

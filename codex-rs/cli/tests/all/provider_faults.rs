@@ -1,0 +1,168 @@
+//! A model's side that fails: what is tried again, and what ends the run.
+
+use codex_test_support::{Item, Reply, TestEnv, json_lines, run};
+use serde_json::Value;
+
+use super::fixture::{
+    KEY, calls, codex, completed, exec, exec_json, model, model_with, output_of, says, shell, told,
+};
+
+const RETRIES: &str = "request_max_retries = 2\nstream_max_retries = 2\n";
+
+#[test]
+fn a_stream_that_was_cut_is_asked_for_again_and_its_command_runs_once() {
+    // Cut at every place: before, in the middle of, and after the call.
+    for frames in 0..9 {
+        let env = TestEnv::new();
+        let append = || {
+            calls(vec![
+                Item::message("Now."),
+                shell("c1", "echo once >> log.txt"),
+            ])
+        };
+        let script = vec![append().cut_after(frames), append(), says("Done.")];
+        let server = model_with(&env, script, RETRIES);
+        let events = exec_json(&env, &["--profile", "workspace-write", "go"]);
+        assert_eq!(env.read("log.txt"), "once\n", "cut after {frames} frames");
+        assert_eq!(completed(&events, "command_execution").len(), 1);
+        let messages: Vec<Value> = completed(&events, "agent_message");
+        let texts: Vec<&str> = messages
+            .iter()
+            .map(|m| m["text"].as_str().unwrap())
+            .collect();
+        assert_eq!(texts, ["Now.", "Done."], "cut after {frames} frames");
+        server.assert_finished();
+        assert!(
+            events.iter().any(|e| e["type"] == "error"),
+            "the retry is told"
+        );
+    }
+}
+
+#[test]
+fn a_busy_provider_is_asked_again() {
+    let env = TestEnv::new();
+    let busy =
+        || Reply::error_json(429, "rate_limit_error", "slow down").header("retry-after", "0");
+    let server = model_with(&env, vec![busy(), busy(), says("Done.")], RETRIES);
+    let events = exec_json(&env, &["go"]);
+    assert_eq!(completed(&events, "agent_message")[0]["text"], "Done.");
+    server.assert_finished();
+    assert_eq!(server.turns()[0].bytes, server.turns()[2].bytes);
+}
+
+/// What is told of a run whose model answers this.
+#[track_caller]
+fn failure(reply: Reply) -> String {
+    let env = TestEnv::new();
+    let _server = model(&env, vec![reply]);
+    let output = run(&mut exec(&env, &["--json", "go"]));
+    let error = told(&output, 1);
+    let events = json_lines(&output.stdout);
+    assert!(
+        events.iter().any(|e| e["type"] == "turn.failed"),
+        "{events:#?}"
+    );
+    assert_eq!(completed(&events, "agent_message"), Vec::<Value>::new());
+    error
+}
+
+#[test]
+fn what_a_provider_says_wrongly_ends_the_run() {
+    let garbage = b"event: response.created\ndata: {\"type\": \"resp\n\n".to_vec();
+    let error = failure(says("x").insert_bytes(0, garbage));
+    assert!(error.contains("JSON"), "{error}");
+    let error = failure(Reply::text(200, "{\"not\": "));
+    assert!(error.contains("127.0.0.1"), "{error}");
+    let error = failure(Reply::html(502));
+    assert!(
+        error.contains("502") && !error.contains("<html>"),
+        "{error}"
+    );
+    let error = failure(Reply::html(200));
+    assert!(!error.contains("<html>"), "{error}");
+    let error = failure(Reply::error_json(
+        401,
+        "authentication_error",
+        "no such key",
+    ));
+    assert!(
+        error.contains("401") && error.contains("TEST_KEY"),
+        "{error}"
+    );
+    let error = failure(Reply::error_json(
+        400,
+        "invalid_request_error",
+        "context too long",
+    ));
+    assert!(error.contains("context too long"), "{error}");
+    let error = failure(Reply::raw("SSH-2.0-OpenSSH_9.2\r\n"));
+    assert!(error.contains("127.0.0.1"), "{error}");
+    let error = failure(says("x").fails("server_error", "overheated"));
+    assert!(error.contains("overheated"), "{error}");
+    let error = failure(says("x").out_of_tokens());
+    assert!(error.contains("output tokens"), "{error}");
+}
+
+#[test]
+fn control_characters_of_a_provider_do_not_reach_the_terminal() {
+    let env = TestEnv::new();
+    let script = vec![calls(vec![
+        Item::message("\u{1b}]0;title\u{7}hello \u{202e}x"),
+        shell("c1", "printf '\\033[2Jwiped'"),
+    ])];
+    let _server = model(&env, [script, vec![says("Done.")]].concat());
+    let output = run(&mut exec(&env, &["go"]));
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    for bad in ['\u{1b}', '\u{7}', '\u{202e}'] {
+        assert!(!output.stderr.contains(bad), "{output:#?}");
+    }
+    assert!(output.stderr.contains("wiped"), "{output:#?}");
+}
+
+#[test]
+fn the_other_wires_run_a_turn_as_well() {
+    type Wire = (&'static str, fn(Vec<Item>) -> Reply);
+    let wires: [Wire; 2] = [("chat", Reply::chat), ("messages", Reply::messages)];
+    for (wire, reply) in wires {
+        let env = TestEnv::new();
+        let server = codex_test_support::ScriptedModel::start(vec![
+            reply(vec![shell("c1", "echo over the wire")]),
+            reply(vec![Item::message("Done.")]),
+        ]);
+        let base = if wire == "messages" {
+            server.root_url()
+        } else {
+            server.base_url()
+        };
+        env.write_config(format!(
+            "model = \"m\"\nmodel_provider = \"test\"\n[model_providers.test]\n\
+             base_url = \"{base}\"\nenv_key = \"TEST_KEY\"\nwire_api = \"{wire}\"\n"
+        ));
+        let output = run(codex(&env, &["exec", "--json", "go"]).env("TEST_KEY", KEY));
+        assert_eq!(output.code, Some(0), "{wire}: {output:#?}");
+        let events = json_lines(&output.stdout);
+        let ran = completed(&events, "command_execution");
+        assert_eq!(ran[0]["aggregated_output"], "over the wire\n");
+        assert_eq!(completed(&events, "agent_message")[0]["text"], "Done.");
+        assert!(server.turns()[1].body.to_string().contains("over the wire"));
+    }
+}
+
+#[test]
+fn an_answer_split_anywhere_is_the_same_answer() {
+    for size in [1, 7] {
+        let env = TestEnv::new();
+        let script = vec![
+            calls(vec![shell("c1", "echo grüße 世界")]).chunk_size(size),
+            says("Grüße, 世界 🦀").chunk_size(size),
+        ];
+        let server = model(&env, script);
+        let events = exec_json(&env, &["go"]);
+        assert_eq!(
+            completed(&events, "agent_message")[0]["text"],
+            "Grüße, 世界 🦀"
+        );
+        assert!(output_of(&server, 1, "c1").contains("grüße 世界"));
+    }
+}
