@@ -90,7 +90,7 @@ fn decide(base: &Base, verb: PolicyVerb, target: &str) -> Result<Decision, Failu
             decided(&FileWrite { path, kind })
         }
         PolicyVerb::Exec => {
-            let search_path = env::var_os("PATH").unwrap_or_default();
+            let search_path = env::var_os(config::environment::PATH).unwrap_or_default();
             let program = places::find_program(Path::new(target), &here, &search_path)
                 .ok_or_else(|| Failure::usage(format!("there is no program '{target}'")))?;
             decided(&ProcessSpawn {

@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::args::ColorChoice;
+use crate::config::environment;
 use crate::failure::Failure;
 
 /// A style of text on a terminal.
@@ -61,8 +62,10 @@ fn colored(choice: ColorChoice, terminal: bool) -> bool {
     match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto if env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) => false,
-        ColorChoice::Auto => terminal || set("CLICOLOR_FORCE"),
+        ColorChoice::Auto if env::var_os(environment::NO_COLOR).is_some_and(|v| !v.is_empty()) => {
+            false
+        }
+        ColorChoice::Auto => terminal || set(environment::CLICOLOR_FORCE),
     }
 }
 

@@ -20,7 +20,7 @@ use codex_sandbox::capability;
 use serde_json::json;
 
 use crate::args::{Global, Grants};
-use crate::config::{self, Flags, Inputs, Loaded, Rights};
+use crate::config::{self, Flags, Inputs, Loaded, Rights, ShellEnvironment, environment};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print;
 
@@ -42,7 +42,10 @@ pub(crate) struct Base {
 /// The person's home and the directory of codex's own files.
 fn homes() -> Result<(Option<PathBuf>, PathBuf), Failure> {
     let home = env::home_dir().filter(|h| h.is_absolute());
-    let codex_home = match (env::var_os("CODEX_HOME").filter(|v| !v.is_empty()), &home) {
+    let codex_home = match (
+        env::var_os(environment::CODEX_HOME).filter(|v| !v.is_empty()),
+        &home,
+    ) {
         (Some(dir), _) => PathBuf::from(dir),
         (None, Some(home)) => home.join(".codex"),
         (None, None) => {
@@ -223,7 +226,7 @@ fn add_grants(
     for path in &grants.allow_write {
         rights.push(Right::Write(resolve(path)?));
     }
-    let search_path = env::var_os("PATH").unwrap_or_default();
+    let search_path = env::var_os(environment::PATH).unwrap_or_default();
     for program in &grants.allow_exec {
         let found = places::find_program(program, here, &search_path).ok_or_else(|| {
             Failure::usage(format!(
@@ -319,7 +322,8 @@ impl Setup {
             helper: codex_sandbox::this_binary(),
             capabilities: capability::probe(),
             accept: global.accepted(),
-            environment: env::vars_os().collect(),
+            environment: kept_environment(&base.loaded.config.shell_environment),
+            set: set_environment(&base.loaded.config.shell_environment),
             temp: temp_path,
             outputs,
         });
@@ -349,6 +353,23 @@ impl Setup {
     pub(crate) fn into_parts(self) -> (Permissions, Arc<Workbench>, Option<tempfile::TempDir>) {
         (self.permissions, self.workbench, self.temp)
     }
+}
+
+/// Our environment as far as the person's configuration lets commands have it; what the policy
+/// holds back is taken out later.
+fn kept_environment(configured: &ShellEnvironment) -> Vec<(OsString, OsString)> {
+    env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(|name| configured.keeps(name)))
+        .collect()
+}
+
+/// The variables that the person's configuration sets for commands.
+fn set_environment(configured: &ShellEnvironment) -> Vec<(OsString, OsString)> {
+    configured
+        .set
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 /// The runtime, built when something has to wait.

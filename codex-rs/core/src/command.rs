@@ -31,6 +31,8 @@ pub struct Workbench {
     pub accept: Option<Level>,
     /// The environment that commands get a part of.
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables that they get with this value, whatever ours is.
+    pub set: Vec<(OsString, OsString)>,
     /// The private temporary directory, where the profile writes at all.
     pub temp: Option<PathBuf>,
     /// Where outputs that are too long to show are kept.
@@ -71,11 +73,11 @@ impl Workbench {
         terminal: Terminal,
         limits: Limits,
     ) -> Result<(Plan, Report), CannotEnforce> {
-        let set = self
+        let temp = self
             .temp
             .iter()
-            .map(|temp| (OsString::from("TMPDIR"), temp.clone().into_os_string()))
-            .collect();
+            .map(|temp| ("TMPDIR".into(), temp.clone().into_os_string()));
+        let set = self.set.iter().cloned().chain(temp).collect();
         let wishes = Wishes {
             environment: self.environment.clone(),
             set,

@@ -29,8 +29,7 @@ pub(crate) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 /// Hosts that are reached without a proxy.
 pub(crate) const NO_PROXY: &str = "NO_PROXY";
 
-/// Name and meaning, for the reference page.
-#[cfg(test)]
+/// Name and meaning of each.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
     (
         CODEX_HOME,

@@ -36,7 +36,7 @@ pub(crate) use origin::{ConfigError, Origin};
 pub(crate) use outside::{Flags, Session};
 pub(crate) use providers::built_in_names;
 pub(crate) use rights::Rights;
-pub(crate) use settings::Config;
+pub(crate) use settings::{Config, ShellEnvironment};
 pub(crate) use show::show;
 pub(crate) use words::{ApprovalPolicy, WireApi};
 

@@ -3,11 +3,12 @@
 use serde_json::{Value as Json, json};
 
 use super::Loaded;
-use super::key::{Found, find};
+use super::environment::VARIABLES;
+use super::key::{Found, Key, find};
 use super::keys::KEYS;
 use super::origin::Origin;
 use super::tree::Section;
-use super::value::Value;
+use super::value::{Value, expected};
 
 /// What stands in the place of a value that is nobody else's business.
 const MASKED: &str = "[REDACTED]";
@@ -20,9 +21,18 @@ pub(crate) fn show(loaded: &Loaded, with_origin: bool, as_json: bool) -> Vec<Str
     if as_json {
         let values: Vec<Json> = rows
             .iter()
-            .map(|row| json!({ "key": row.key, "value": row.value, "origin": row.origin.to_string() }))
+            .map(|row| {
+                json!({
+                    "key": row.key, "value": row.value, "origin": row.origin.to_string(),
+                    "takes": expected(row.about.kind), "about": row.about.doc,
+                })
+            })
             .collect();
-        return vec![json!({ "v": 1, "settings": values }).to_string()];
+        let variables: Vec<Json> = VARIABLES
+            .iter()
+            .map(|(name, about)| json!({ "name": name, "about": about }))
+            .collect();
+        return vec![json!({ "v": 1, "settings": values, "environment": variables }).to_string()];
     }
     let line = |row: &Row| match with_origin {
         true => format!("{} = {}  # {}", row.key, row.value, row.origin),
@@ -32,6 +42,7 @@ pub(crate) fn show(loaded: &Loaded, with_origin: bool, as_json: bool) -> Vec<Str
 }
 
 struct Row {
+    about: &'static Key,
     key: String,
     value: Json,
     origin: Origin,
@@ -56,6 +67,7 @@ fn rows(loaded: &Loaded) -> Vec<Row> {
             Some(value) => {
                 let value = if key.secret { json!(MASKED) } else { value };
                 rows.push(Row {
+                    about: key,
                     key: key.path.to_owned(),
                     value,
                     origin: origin(key.path),
@@ -63,6 +75,7 @@ fn rows(loaded: &Loaded) -> Vec<Row> {
             }
             None if !key.default.is_empty() => {
                 rows.push(Row {
+                    about: key,
                     key: key.path.to_owned(),
                     value: json!(key.default),
                     origin: Origin::Default,
@@ -72,7 +85,7 @@ fn rows(loaded: &Loaded) -> Vec<Row> {
         }
     }
     let mut path = Vec::new();
-    tables(loaded, loaded.tree.root(), &mut path, &mut rows);
+    tables(loaded.tree.root(), &mut path, &mut rows);
     rows
 }
 
@@ -96,7 +109,7 @@ fn effective(loaded: &Loaded) -> Vec<(&'static str, Json)> {
 }
 
 /// The settings of tables that the person named.
-fn tables(loaded: &Loaded, section: Section<'_>, path: &mut Vec<String>, rows: &mut Vec<Row>) {
+fn tables(section: Section<'_>, path: &mut Vec<String>, rows: &mut Vec<Row>) {
     for name in section.all_names() {
         path.push(name.to_owned());
         match section.get(name) {
@@ -110,13 +123,14 @@ fn tables(loaded: &Loaded, section: Section<'_>, path: &mut Vec<String>, rows: &
                         text(value)
                     };
                     rows.push(Row {
+                        about: key,
                         key: path.join("."),
                         value,
                         origin: origin.clone(),
                     });
                 }
             }
-            None => tables(loaded, section.section(name), path, rows),
+            None => tables(section.section(name), path, rows),
         }
         path.pop();
     }

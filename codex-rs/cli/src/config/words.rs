@@ -18,6 +18,7 @@ macro_rules! words {
             pub(crate) const WORDS: &'static [&'static str] = &[$($word,)+];
 
             /// As configuration spells it.
+            #[allow(dead_code, reason = "not every setting is shown or set by its type")]
             #[must_use]
             pub(crate) const fn word(self) -> &'static str {
                 match self {
@@ -212,18 +213,6 @@ pub(super) fn effort(word: &str) -> Option<ReasoningEffort> {
     })
 }
 
-/// The word for `effort`.
-pub(super) fn effort_word(effort: ReasoningEffort) -> &'static str {
-    match effort {
-        ReasoningEffort::None => "none",
-        ReasoningEffort::Minimal => "minimal",
-        ReasoningEffort::Low => "low",
-        ReasoningEffort::Medium => "medium",
-        ReasoningEffort::High => "high",
-        ReasoningEffort::Xhigh => "xhigh",
-    }
-}
-
 /// Codex's `sandbox_mode`.
 pub(super) const SANDBOX_MODES: &[&str] = &["read-only", "workspace-write", "danger-full-access"];
 
@@ -252,7 +241,7 @@ mod tests {
     #[test]
     fn words_and_their_types_agree() {
         for word in EFFORTS {
-            assert_eq!(effort(word).map(effort_word), Some(*word));
+            assert!(effort(word).is_some(), "{word}");
         }
         for (profile, word) in SecurityProfile::ALL.into_iter().zip(PROFILES) {
             assert_eq!(profile.flag(), *word);

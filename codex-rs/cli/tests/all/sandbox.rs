@@ -253,7 +253,6 @@ fn no_confined_profile_reaches_the_hosts_loopback() {
 #[test]
 fn workspace_write_writes_in_the_workspace_and_its_own_temporary_directory() {
     for env in each_user() {
-        env.write(".git/config", "[core]\n");
         env.write_home(".ssh/key", "hidden content\n");
         let output = bash(
             &env,
@@ -273,10 +272,9 @@ fn workspace_write_writes_in_the_workspace_and_its_own_temporary_directory() {
         let attempts = [
             "echo x > \"$HOME/out.txt\"",
             "ln -s \"$HOME\" way; echo x > way/out.txt",
-            "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit",
-            "echo x >> .git/config",
-            "mkdir .codex && echo x > .codex/config.toml",
-            "mkdir -p .vscode && echo x > .vscode/tasks.json",
+            "cp \"$HOME/.ssh/key\" stolen",
+            "ln \"$HOME/.ssh/key\" stolen",
+            "mv \"$HOME/.ssh\" stolen",
             "cat \"$HOME/.ssh/key\"",
         ];
         for attempt in attempts {
@@ -285,19 +283,52 @@ fn workspace_write_writes_in_the_workspace_and_its_own_temporary_directory() {
             assert!(!held.stdout.contains("hidden"), "{held:#?}");
         }
         assert!(!outside.exists());
-        assert_eq!(env.read(".git/config"), "[core]\n");
-        for made in [
-            ".git/hooks/pre-commit",
-            ".codex/config.toml",
-            ".vscode/tasks.json",
-        ] {
-            assert!(!env.workspace().join(made).exists(), "{made}");
+        let free = |attempt: &str| {
+            let free = bash(&env, "trusted", attempt);
+            assert_eq!(free.code, Some(0), "{attempt} without a sandbox: {free:#?}");
+        };
+        free("rm -rf way stolen");
+        for attempt in attempts {
+            free(attempt);
+            free("rm -f way; test -e \"$HOME/.ssh\" || mv stolen \"$HOME/.ssh\"; rm -f stolen");
         }
-        let _ = fs::remove_file(env.workspace().join("way"));
+    }
+}
+
+#[test]
+fn what_would_run_code_later_is_not_written_by_commands() {
+    for env in each_user() {
+        env.write(".git/config", "[core]\n");
+        env.write(".git/HEAD", "ref: refs/heads/main\n");
+        let attempts = [
+            "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit",
+            "echo x >> .git/config",
+            "mv .git/config .git/old",
+            "mv .git moved",
+            "mkdir .codex && echo x > .codex/config.toml",
+            "mkdir -p .vscode && echo x > .vscode/tasks.json",
+            "echo x > .envrc",
+        ];
+        let before = super::fixture::files_below(&env.workspace());
+        for attempt in attempts {
+            let held = bash(&env, "workspace-write", attempt);
+            assert_ne!(held.code, Some(0), "{attempt}: {held:#?}");
+            assert_eq!(
+                super::fixture::files_below(&env.workspace()),
+                before,
+                "{attempt}"
+            );
+        }
+        assert_eq!(env.read(".git/config"), "[core]\n");
         for attempt in attempts {
             let free = bash(&env, "trusted", attempt);
             assert_eq!(free.code, Some(0), "{attempt} without a sandbox: {free:#?}");
-            let _ = fs::remove_file(env.workspace().join("way"));
+            let tidied = bash(
+                &env,
+                "trusted",
+                "test -e .git || mv moved .git; test -e .git/config || mv .git/old .git/config; rm -rf .codex",
+            );
+            assert_eq!(tidied.code, Some(0), "{tidied:#?}");
         }
     }
 }
