@@ -91,6 +91,12 @@ pub(crate) fn note(line: &str) {
         .and_then(|()| err.write_all(b"\n"));
 }
 
+/// A masked text with the person's home as a shell knows it, so that what it suggests can be
+/// typed.
+pub(crate) fn with_home(masked: &str) -> String {
+    masked.replace(codex_audit::mask::HOME, "~")
+}
+
 /// Says why a command failed.
 pub(crate) fn error(color: ColorChoice, failure: &Failure) {
     let painter = Painter::for_stderr(color);

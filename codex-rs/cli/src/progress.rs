@@ -98,10 +98,11 @@ impl People {
                 reason,
                 ..
             } => {
-                print::note(&format!(
+                let line = format!(
                     "{} {operation} {target}: {reason}",
                     paint(Style::Bad, decision)
-                ));
+                );
+                print::note(&print::with_home(&line));
             }
             ItemDetails::Error { message } => print::note(&paint(Style::Bad, &visible(message))),
             _ => {}

@@ -11,7 +11,7 @@ use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::plan::{Limits, Plan, Terminal};
 use codex_sandbox::spawn::{self, Outcome, Running, SpawnError};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Global, ReportForm, Sandbox};
 use crate::failure::{Failure, Kind, OrFail as _};
@@ -103,10 +103,16 @@ fn start(global: &Global, setup: &Setup, plan: Plan, request: ProcessSpawn) -> R
         Err(NotPermitted::Denied { .. }) => return Ok(DENIED),
         Err(NotPermitted::NoRecord(error)) => return Err(Failure::refused(error)),
     };
-    // Started before the runtime is built: while there is one thread, that is quicker.
+    // Handlers first, so that a signal meanwhile is not lost; the runtime starts no thread, and
+    // while there is one, starting the command is quicker.
+    let runtime = setup::runtime()?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::handle()?
+    };
     let running = spawn::spawn_sharing_streams(&recorded, plan, &setup.workbench.helper);
     let ended = match running {
-        Ok(running) => setup::runtime()?.block_on(watch(running))?,
+        Ok(running) => runtime.block_on(watch(running, signals)),
         Err(error) => Err(error),
     };
     let outcome = match &ended {
@@ -127,20 +133,35 @@ fn start(global: &Global, setup: &Setup, plan: Plan, request: ProcessSpawn) -> R
     })
 }
 
+/// The signals that a person or a program ends a command with.
+struct Signals {
+    interrupt: Signal,
+    quit: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn handle() -> Result<Self, Failure> {
+        let of = |kind| signal(kind).or_fail(Kind::Work);
+        Ok(Self {
+            interrupt: of(SignalKind::interrupt())?,
+            quit: of(SignalKind::quit())?,
+            terminate: of(SignalKind::terminate())?,
+        })
+    }
+}
+
 /// Waits for the command. Ctrl-C goes to it as well, and it may act on it as it likes; we stay to
 /// see it end. A request to terminate ends it.
-async fn watch(running: Running) -> Result<Result<i32, SpawnError>, Failure> {
-    let mut interrupted = signal(SignalKind::interrupt()).or_fail(Kind::Work)?;
-    let mut quit = signal(SignalKind::quit()).or_fail(Kind::Work)?;
-    let mut terminated = signal(SignalKind::terminate()).or_fail(Kind::Work)?;
+async fn watch(running: Running, mut signals: Signals) -> Result<i32, SpawnError> {
     let wait = running.wait_async();
     tokio::pin!(wait);
     loop {
         tokio::select! {
-            ended = &mut wait => return Ok(ended.map(Outcome::status)),
-            _ = interrupted.recv() => {}
-            _ = quit.recv() => {}
-            _ = terminated.recv() => return Ok(Ok(TERMINATED)),
+            ended = &mut wait => return ended.map(Outcome::status),
+            _ = signals.interrupt.recv() => {}
+            _ = signals.quit.recv() => {}
+            _ = signals.terminate.recv() => return Ok(TERMINATED),
         }
     }
 }
@@ -184,11 +205,10 @@ pub(crate) fn denied_line(painter: Painter, denial: &Denial) -> String {
     } else {
         String::new()
     };
-    format!(
-        "{} {} {}{times}: {}",
-        painter.paint(Style::Bad, "denied"),
-        denial.operation,
-        denial.target,
-        denial.reason
-    )
+    let word = painter.paint(Style::Bad, "denied");
+    let line = format!(
+        "{word} {} {}{times}: {}",
+        denial.operation, denial.target, denial.reason
+    );
+    print::with_home(&line)
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How much of an output the model gets at most, in bytes: half from its head, half from its
 /// tail.
@@ -149,11 +149,6 @@ fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         }
         _ => {}
     }
-}
-
-/// Removes outputs kept for a session that left nothing to come back to.
-pub fn forget(directory: &Path) {
-    let _ = fs::remove_dir_all(directory);
 }
 
 #[cfg(test)]

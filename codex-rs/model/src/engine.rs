@@ -83,7 +83,7 @@ pub fn http_model(provider: Provider, client: Client) -> Result<HttpModel, Setup
     let endpoint = format!(
         "{}/{}",
         provider.base_url.trim_end_matches('/'),
-        wire.path()
+        wire.path_under(&provider.base_url)
     );
     let mut url = endpoint.clone();
     for (index, (name, value)) in provider.query.iter().enumerate() {

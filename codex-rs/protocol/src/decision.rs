@@ -53,7 +53,7 @@ pub const RULES: &[(Rule, &str)] = &[
     (rule::FS_GRANT, "the person granted this path"),
     (
         rule::FS_DEVICE,
-        "devices that keep nothing, such as /dev/null, may be written",
+        "devices that keep nothing, such as /dev/null, may be used, and no others",
     ),
     (rule::FS_READ_ONLY, "the profile writes no files"),
     (

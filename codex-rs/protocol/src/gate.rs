@@ -24,6 +24,17 @@ pub const WRITABLE_DEVICES: &[&str] = &[
     "/dev/urandom",
 ];
 
+/// Devices that may be read: they hold nothing of this machine's.
+pub const READABLE_DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/shm",
+];
+
 /// Decides `request` under `policy`: the strictest answer of any layer, and of equally strict
 /// ones the outermost, which is the one that a person has to change.
 #[must_use]
@@ -159,11 +170,24 @@ fn file_read(layer: &Layer, verdict: Verdicts, read: &FileRead) -> Decision {
         Right::Read(granted) => Some(granted.as_path()),
         _ => None,
     });
+    if is_closed_device(path) && !grants.clone().any(|tree| path.starts_with(tree)) {
+        let why = "disks, memory, cameras and other terminals cannot be read";
+        return verdict.deny(rule::FS_DEVICE, why, Some(Remedy::AllowRead(path.clone())));
+    }
     if is_env_file(layer, path, grants) {
         let remedy = Remedy::AllowRead(path.clone());
         return verdict.ask(rule::FS_ENV_FILE, "a .env file often holds secrets", remedy);
     }
     verdict.allow(rule::FS_READ)
+}
+
+/// Whether a path is a device other than those that hold nothing of this machine's.
+fn is_closed_device(path: &Path) -> bool {
+    path.strip_prefix("/dev")
+        .is_ok_and(|rest| !rest.as_os_str().is_empty())
+        && !READABLE_DEVICES
+            .iter()
+            .any(|device| path.starts_with(device))
 }
 
 fn file_write(layer: &Layer, verdict: Verdicts, write: &FileWrite) -> Decision {

@@ -4,7 +4,7 @@
 //! again. So what is subtracted (secrets) is left out by giving the rights to everything *beside*
 //! it, and [`Rule::except`] carries what to leave out until the tree can be looked at.
 
-use codex_protocol::gate::WRITABLE_DEVICES;
+use codex_protocol::gate::{READABLE_DEVICES, WRITABLE_DEVICES};
 use codex_protocol::policy::{Layer, Right};
 use codex_protocol::secrets::PathPattern;
 use codex_protocol::security_profile::SecurityProfile;
@@ -91,18 +91,6 @@ const LOADERS: &[&str] = &[
     "/lib/ld-linux-aarch64.so.1",
     "/lib/ld-musl-x86_64.so.1",
     "/lib/ld-musl-aarch64.so.1",
-];
-
-/// Devices that may be read: they hold nothing of this machine's. Disks, memory, cameras and
-/// other terminals stay closed, also for root.
-const READABLE_DEVICES: &[&str] = &[
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/tty",
-    "/dev/shm",
 ];
 
 /// The ruleset for one layer of a policy.

@@ -83,6 +83,11 @@ pub enum CannotEnforce {
         /// What is missing.
         missing: Vec<Missing>,
     },
+    /// A path was denied under a profile that confines nothing.
+    #[error(
+        "--deny-read cannot be enforced under the Trusted profile, which confines nothing; choose another profile, or leave it out"
+    )]
+    DenyUnderTrusted,
     /// A part of codex that the profile depends on does not exist yet.
     #[error(
         "{what} cannot be enforced yet: the egress proxy that would let through reads alone is not built; use the offline or workspace-write profile"
@@ -121,6 +126,11 @@ pub fn plan(
         return Err(CannotEnforce::NoProxy {
             what: "the NetReadOnly profile".to_owned(),
         });
+    }
+    if profile == SecurityProfile::Trusted
+        && policy.layers().any(|l| l.denied_reads().next().is_some())
+    {
+        return Err(CannotEnforce::DenyUnderTrusted);
     }
     let environment = scrub(policy, wishes.environment, wishes.set);
     let (confinement, report) = if profile == SecurityProfile::Trusted {

@@ -49,10 +49,12 @@ fn demo_shows_denials_and_ends_green(env: &TestEnv) {
         );
         let reason = record["reason"].as_str().unwrap();
         assert!(reason.starts_with("Offline profile: "), "{reason}");
+        // People read their home as they write it.
         let told = format!(
             "denied {operation} {}: {reason}",
             record["target"].as_str().unwrap()
-        );
+        )
+        .replace("[HOME]", "~");
         assert!(output.stderr.contains(&told), "{told:?} in {output:#?}");
     }
     let after = (contents(env, &env.home()), contents(env, &env.workspace()));

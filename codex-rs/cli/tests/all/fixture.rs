@@ -262,14 +262,15 @@ pub(super) fn marked_seconds(whole: u32) -> String {
     format!("{whole}.{:07}{number:03}", std::process::id())
 }
 
-/// Whether a process has this text among its arguments.
+/// Whether a process has exactly this among its arguments: the program that waits, not the shell
+/// whose script, or the codex whose command, says so.
 pub(super) fn is_running(mark: &str) -> bool {
     let entries = fs::read_dir("/proc")
         .expect("/proc can be listed")
         .flatten();
     entries
         .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).contains(mark))
+        .any(|line| line.split(|&b| b == 0).any(|a| a == mark.as_bytes()))
 }
 
 /// The error that a failed run told on stderr: one line that begins with `codex:`.

@@ -100,8 +100,21 @@ fn what_a_provider_says_wrongly_ends_the_run() {
     assert!(error.contains("127.0.0.1"), "{error}");
     let error = failure(says("x").fails("server_error", "overheated"));
     assert!(error.contains("overheated"), "{error}");
-    let error = failure(says("x").out_of_tokens());
-    assert!(error.contains("output tokens"), "{error}");
+}
+
+#[test]
+fn an_answer_that_ran_out_of_tokens_is_shown_and_fails_the_turn() {
+    let env = TestEnv::new();
+    let _server = model(&env, vec![says("half of").out_of_tokens()]);
+    let output = run(&mut exec(&env, &["--json", "go"]));
+    assert!(told(&output, 1).contains("output tokens"), "{output:#?}");
+    let events = json_lines(&output.stdout);
+    assert_eq!(completed(&events, "agent_message")[0]["text"], "half of");
+    assert_eq!(events.last().unwrap()["type"], "error");
+    assert!(
+        events.iter().any(|e| e["type"] == "turn.failed"),
+        "{events:#?}"
+    );
 }
 
 #[test]

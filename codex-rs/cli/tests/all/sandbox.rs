@@ -295,42 +295,19 @@ fn workspace_write_writes_in_the_workspace_and_its_own_temporary_directory() {
     }
 }
 
+/// A limit of this version that the security model names: Landlock cannot take a path out of a
+/// writable tree. When commands are held back as well, this test and that page have to change.
 #[test]
-fn what_would_run_code_later_is_not_written_by_commands() {
-    for env in each_user() {
-        env.write(".git/config", "[core]\n");
-        env.write(".git/HEAD", "ref: refs/heads/main\n");
-        let attempts = [
-            "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit",
-            "echo x >> .git/config",
-            "mv .git/config .git/old",
-            "mv .git moved",
-            "mkdir .codex && echo x > .codex/config.toml",
-            "mkdir -p .vscode && echo x > .vscode/tasks.json",
-            "echo x > .envrc",
-        ];
-        let before = super::fixture::files_below(&env.workspace());
-        for attempt in attempts {
-            let held = bash(&env, "workspace-write", attempt);
-            assert_ne!(held.code, Some(0), "{attempt}: {held:#?}");
-            assert_eq!(
-                super::fixture::files_below(&env.workspace()),
-                before,
-                "{attempt}"
-            );
-        }
-        assert_eq!(env.read(".git/config"), "[core]\n");
-        for attempt in attempts {
-            let free = bash(&env, "trusted", attempt);
-            assert_eq!(free.code, Some(0), "{attempt} without a sandbox: {free:#?}");
-            let tidied = bash(
-                &env,
-                "trusted",
-                "test -e .git || mv moved .git; test -e .git/config || mv .git/old .git/config; rm -rf .codex",
-            );
-            assert_eq!(tidied.code, Some(0), "{tidied:#?}");
-        }
-    }
+fn a_known_limit_commands_write_protected_paths_of_their_workspace() {
+    let env = TestEnv::new();
+    env.write(".git/HEAD", "ref: refs/heads/main\n");
+    let attempt = "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit";
+    assert_ne!(bash(&env, "offline", attempt).code, Some(0));
+    assert_eq!(bash(&env, "workspace-write", attempt).code, Some(0));
+    let page = include_str!("../../../../docs/security-model.md");
+    assert!(
+        page.contains("In WorkspaceWrite, a command can write protected paths of its workspace")
+    );
 }
 
 #[test]

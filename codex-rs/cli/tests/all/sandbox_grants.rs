@@ -65,13 +65,14 @@ fn a_write_grant_does_not_open_what_is_protected_in_it() {
     let flags = ["--allow-write", workspace.to_str().unwrap()];
     let output = bash(&env, &flags, "echo x > fine.txt");
     assert_eq!(output.code, Some(0), "{output:#?}");
-    let output = bash(
-        &env,
-        &flags,
-        "mkdir -p .vscode && echo x > .vscode/tasks.json",
-    );
-    assert_ne!(output.code, Some(0), "{output:#?}");
-    assert!(!workspace.join(".vscode/tasks.json").exists());
+    let mut check = env.command(std::path::Path::new(env!("CARGO_BIN_EXE_codex")));
+    check
+        .args(["policy", "check"])
+        .args(flags)
+        .args(["write", ".vscode/tasks.json"]);
+    let output = codex_test_support::run(&mut check);
+    assert_eq!(output.code, Some(3), "{output:#?}");
+    assert!(output.stdout.contains("fs.protected"), "{output:#?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a wire is. To add one: a module here, and its line in [`wire_for`].
 
+pub(crate) mod messages;
 pub(crate) mod responses;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -27,6 +28,11 @@ pub(crate) struct KeyHeader {
 pub(crate) trait Wire: Send + Sync {
     /// What is appended to the base URL, without a slash before it.
     fn path(&self) -> &'static str;
+
+    /// The same, where it depends on the base URL.
+    fn path_under(&self, _base_url: &str) -> &'static str {
+        self.path()
+    }
 
     /// How the key is sent.
     fn key_header(&self) -> KeyHeader;
@@ -75,7 +81,7 @@ pub(crate) fn wire_for(api: WireApi) -> Option<&'static dyn Wire> {
     match api {
         WireApi::Responses => Some(&responses::Responses),
         WireApi::Chat => None,
-        WireApi::Messages => None,
+        WireApi::Messages => Some(&messages::Messages),
     }
 }
 

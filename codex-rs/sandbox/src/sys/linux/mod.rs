@@ -1,12 +1,12 @@
 //! Linux: Landlock, seccomp, and a helper process that ends what a command started.
 #![allow(unsafe_code)]
 
-mod helper;
 mod landlock;
 mod numbers;
 mod seccomp;
 mod setup;
 mod tree;
+mod watcher;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::capability::Capabilities;
 use crate::spawn::{HELPER_ARGUMENT, Job, Streams};
 
-pub use helper::run_helper;
+pub use watcher::run_helper;
 
 pub(crate) fn probe() -> Capabilities {
     Capabilities {
@@ -61,7 +61,7 @@ impl Helper {
 /// Makes a copy of this process the helper for `job`, whose command shares our streams. `None`
 /// where this process has more than one thread.
 pub(crate) fn copy_as_helper(control: UnixStream, job: &Job) -> io::Result<Option<Helper>> {
-    Ok(helper::fork_helper(control, job)?.map(Helper::Copy))
+    Ok(watcher::fork_helper(control, job)?.map(Helper::Copy))
 }
 
 /// Starts `helper` with its end of the control socket.

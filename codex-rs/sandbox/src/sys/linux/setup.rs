@@ -121,12 +121,14 @@ fn confine(prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Rust ignores `SIGPIPE`, the helper blocks everything, and both would be inherited. Handlers are
-/// not, and what our caller ignores stays ignored, as under any shell.
+/// Rust ignores `SIGPIPE`, codex handles what ends it, the helper blocks everything: none of this
+/// is the command's. What else our caller ignores stays ignored, as under any shell.
 fn default_signals() {
     // SAFETY: the set is filled before use.
     unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());

@@ -1,0 +1,176 @@
+//! Plans are data: what they hold is the same on every host, and stands here to be read.
+
+use std::path::PathBuf;
+
+use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
+use codex_protocol::security_profile::SecurityProfile;
+use codex_sandbox::capability::Capabilities;
+use codex_sandbox::plan::{self, CannotEnforce, Limits, Terminal, Wishes};
+use codex_sandbox::report::Level;
+use codex_sandbox::survey::Survey;
+
+fn layer(profile: SecurityProfile) -> Layer {
+    Layer::new(
+        profile,
+        Places {
+            workspace: "/home/ada/project".into(),
+            home: Some("/home/ada".into()),
+            codex_home: "/home/ada/.codex".into(),
+            listed_programs: vec!["/usr/bin/cat".into(), "/usr/bin/dash".into()],
+            listed_trees: vec!["/usr/lib/git-core".into()],
+            ..Places::default()
+        },
+    )
+}
+
+fn wishes() -> Wishes {
+    Wishes {
+        environment: [
+            ("PATH", "/usr/bin"),
+            ("OPENAI_API_KEY", "k"),
+            ("LD_PRELOAD", "x"),
+        ]
+        .map(|(n, v)| (n.into(), v.into()))
+        .to_vec(),
+        set: vec![("TMPDIR".into(), "/tmp/private".into())],
+        limits: Limits::default(),
+        terminal: Terminal::None,
+        accept: None,
+    }
+}
+
+fn kernel(landlock_abi: u32) -> Capabilities {
+    Capabilities {
+        landlock_abi,
+        seccomp: true,
+    }
+}
+
+/// A plan in a form to be read: one line a rule, with what it leaves out only counted.
+fn shown(profile: SecurityProfile, abi: u32) -> String {
+    let mut layer = layer(profile);
+    let grant = |right| Grant {
+        right,
+        source: GrantSource::CommandLine,
+    };
+    layer
+        .grants
+        .push(grant(Right::Read("/home/ada/.ssh/known_hosts".into())));
+    layer
+        .grants
+        .push(grant(Right::DenyRead("/home/ada/project/private".into())));
+    layer.grants.push(grant(Right::Write("/srv/out".into())));
+    let survey = Survey {
+        env_files: vec![PathBuf::from("/home/ada/project/.env")],
+        incomplete: false,
+    };
+    let (plan, report) = plan::plan(&Policy::new(layer), kernel(abi), &survey, wishes()).unwrap();
+    let confinement = plan.confinement.unwrap();
+    let mut text = format!(
+        "level {}\nenvironment {:?}\n",
+        report.level, plan.environment
+    );
+    for ruleset in &confinement.rulesets {
+        text += &format!(
+            "handled {:#x}, network {:#x}, scopes {:#x}\n",
+            ruleset.handled, ruleset.network, ruleset.scopes
+        );
+        for rule in &ruleset.rules {
+            text += &format!(
+                "{:#06x} {} except {}\n",
+                rule.access,
+                rule.path.display(),
+                rule.except.len()
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn rulesets_by_profile_and_kernel() {
+    insta::assert_snapshot!("offline_abi7", shown(SecurityProfile::Offline, 7));
+    insta::assert_snapshot!(
+        "workspace_write_abi7",
+        shown(SecurityProfile::WorkspaceWrite, 7)
+    );
+    insta::assert_snapshot!(
+        "workspace_write_abi3",
+        shown(SecurityProfile::WorkspaceWrite, 3)
+    );
+}
+
+#[test]
+fn filters_by_profile() {
+    for profile in [SecurityProfile::Offline, SecurityProfile::WorkspaceWrite] {
+        let filter = codex_sandbox::seccomp::filter(profile);
+        let lines: Vec<String> = filter
+            .rules
+            .iter()
+            .map(|r| format!("{} {:?} {:?}", r.call, r.when, r.refusal))
+            .collect();
+        insta::assert_snapshot!(format!("filter_{}", profile.flag()), lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_machine_that_does_too_little_is_refused_unless_that_is_accepted() {
+    let plan = |abi, accept| {
+        let policy = Policy::new(layer(SecurityProfile::Offline));
+        plan::plan(
+            &policy,
+            kernel(abi),
+            &Survey::default(),
+            Wishes { accept, ..wishes() },
+        )
+    };
+    assert_eq!(plan(7, None).unwrap().1.level, Level::Full);
+    assert_eq!(plan(4, None).unwrap().1.level, Level::Partial);
+    let refused = plan(0, None).unwrap_err();
+    assert!(
+        matches!(
+            &refused,
+            CannotEnforce::Level {
+                level: Level::Minimum,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("--accept-level minimum"),
+        "{refused}"
+    );
+    assert!(
+        plan(0, Some(Level::Partial)).is_err(),
+        "accepting partial does not accept minimum"
+    );
+    let (accepted, report) = plan(0, Some(Level::Minimum)).unwrap();
+    assert_eq!(report.level, Level::Minimum);
+    assert!(
+        !accepted.confinement.unwrap().filter.rules.is_empty(),
+        "what can be enforced still is"
+    );
+}
+
+#[test]
+fn a_profile_whose_proxy_is_missing_is_refused_in_every_layer() {
+    let direct = Policy::new(layer(SecurityProfile::NetReadOnly));
+    let below =
+        Policy::new(layer(SecurityProfile::Trusted)).narrow(layer(SecurityProfile::NetReadOnly));
+    for policy in [direct, below] {
+        let refused = plan::plan(&policy, kernel(7), &Survey::default(), wishes()).unwrap_err();
+        assert!(matches!(refused, CannotEnforce::NoProxy { .. }));
+    }
+}
+
+#[test]
+fn each_layer_of_a_policy_is_a_ruleset_of_its_own() {
+    let policy =
+        Policy::new(layer(SecurityProfile::WorkspaceWrite)).narrow(layer(SecurityProfile::Offline));
+    let (plan, _) = plan::plan(&policy, kernel(7), &Survey::default(), wishes()).unwrap();
+    assert_eq!(plan.confinement.unwrap().rulesets.len(), 2);
+    let trusted = Policy::new(layer(SecurityProfile::Trusted));
+    let (plan, _) = plan::plan(&trusted, Capabilities::NONE, &Survey::default(), wishes()).unwrap();
+    assert!(plan.confinement.is_none());
+}
