@@ -150,11 +150,9 @@ pub fn passes(name: &str, added: &[String]) -> bool {
     if added.iter().any(|a| a == name) {
         return true;
     }
-    if NEVER.iter().any(|n| glob::matches(n, name, true)) {
-        return false;
-    }
-    PASSED.iter().any(|p| glob::matches(p, name, false))
-        || added.iter().any(|a| glob::matches(a, name, false))
+    let wanted = PASSED.iter().any(|p| glob::matches(p, name, false))
+        || added.iter().any(|a| glob::matches(a, name, false));
+    wanted && !NEVER.iter().any(|n| glob::matches(n, name, true))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 )]
 
 mod failures;
+mod messages;
 mod record_replay;
 mod schema;
 mod turns;

@@ -157,7 +157,9 @@ impl MessagesDecoder {
         let mut open = self.blocks.iter_mut().rev();
         open.find(|block| block.index == index && !block.stopped)
             .ok_or_else(|| {
-                Fault::malformed(format!("the stream adds to block {index}, which is not open"))
+                Fault::malformed(format!(
+                    "the stream adds to block {index}, which is not open"
+                ))
             })
     }
 
@@ -206,7 +208,9 @@ impl MessagesDecoder {
         let text = |field: &str| {
             let text = delta.get(field).and_then(Value::as_str);
             text.map(str::to_owned).ok_or_else(|| {
-                Fault::malformed(format!("a piece of the stream's block {index} has no {field}"))
+                Fault::malformed(format!(
+                    "a piece of the stream's block {index} has no {field}"
+                ))
             })
         };
         let block = self.open(index)?;
@@ -238,12 +242,7 @@ impl MessagesDecoder {
         self.grow(index, piece, out)
     }
 
-    fn grow(
-        &mut self,
-        index: u64,
-        piece: String,
-        out: &mut Vec<ModelEvent>,
-    ) -> Result<(), Fault> {
+    fn grow(&mut self, index: u64, piece: String, out: &mut Vec<ModelEvent>) -> Result<(), Fault> {
         if piece.is_empty() {
             return Ok(());
         }
@@ -403,9 +402,8 @@ impl Block {
     /// The block as the provider wants it back, its pieces in `field`. There is none of a block
     /// that is not whole, nor of one whose fields are but the `plain` ones, which the item holds.
     fn native(self, field: &str, plain: &[&str]) -> Option<Native> {
-        let is_plain = |(name, value): (&String, &Value)| {
-            value.is_null() || plain.contains(&name.as_str())
-        };
+        let is_plain =
+            |(name, value): (&String, &Value)| value.is_null() || plain.contains(&name.as_str());
         if !self.stopped || self.own.iter().all(is_plain) {
             return None;
         }

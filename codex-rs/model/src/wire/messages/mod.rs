@@ -30,7 +30,9 @@ impl Wire for Messages {
     /// The API's own documents give its base URL without the version, where others' include it:
     /// both are taken.
     fn path_under(&self, base_url: &str) -> &'static str {
-        let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+        let after_scheme = base_url
+            .split_once("://")
+            .map_or(base_url, |(_, rest)| rest);
         let last = after_scheme.trim_end_matches('/').rsplit_once('/');
         let version = last.and_then(|(_, segment)| segment.strip_prefix('v'));
         if version.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {

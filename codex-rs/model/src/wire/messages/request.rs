@@ -224,28 +224,26 @@ struct Message<'a> {
     content: Vec<Block<'a>>,
 }
 
-/// The conversation: neighbours of one role become one message, for roles must alternate.
+/// Adds a block: neighbours of one role become one message, for roles must alternate.
+fn push<'a>(messages: &mut Vec<Message<'a>>, role: Role, block: Block<'a>) {
+    if messages.last().is_none_or(|last| last.role != role) {
+        messages.push(Message {
+            role,
+            content: Vec::new(),
+        });
+    }
+    if let Some(Message { content, .. }) = messages.last_mut() {
+        // The outputs of calls must come before everything else. A message that lacks them is
+        // refused, so none that was accepted is changed by this.
+        let other = content.iter().position(|block| !block.is_result());
+        let at = other.filter(|_| block.is_result()).unwrap_or(content.len());
+        content.insert(at, block);
+    }
+}
+
 fn messages(items: &[Item]) -> Vec<Message<'_>> {
-    let mut messages: Vec<Message<'_>> = Vec::new();
-    let mut push = |role: Role, block: Block<'_>| {
-        if messages.last().is_none_or(|last| last.role != role) {
-            messages.push(Message {
-                role,
-                content: Vec::new(),
-            });
-        }
-        if let Some(Message { content, .. }) = messages.last_mut() {
-            // The outputs of calls must come before everything else. A message that lacks them is
-            // refused, so none that was accepted is changed by this.
-            let at = if block.is_result() {
-                let other = content.iter().position(|block| !block.is_result());
-                other.unwrap_or(content.len())
-            } else {
-                content.len()
-            };
-            content.insert(at, block);
-        }
-    };
+    let mut messages = Vec::new();
+    let mut push = |role, block| push(&mut messages, role, block);
     for item in items {
         match item {
             Item::User { content } => {

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use codex_protocol::glob;
 use codex_protocol::secrets::PathPattern;
 
 use super::check;
@@ -173,7 +174,9 @@ impl Builder {
             let text = name.to_string_lossy();
             // A symlink needs no rule: what it leads to has its own, or none.
             if kind.is_some_and(|t| t.is_symlink())
-                || here.iter().any(|p| p.fits_name(&text) && p.matches(&child))
+                || here
+                    .iter()
+                    .any(|p| glob::matches(&p.name, &text, true) && p.matches(&child))
             {
                 continue;
             }
