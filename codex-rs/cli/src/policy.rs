@@ -232,7 +232,7 @@ fn as_text(layer: &Layer, painter: Painter) -> Vec<String> {
     section("writes", writes);
     if layer.profile != SecurityProfile::Trusted {
         section(
-            "never written (in a workspace, whether or not they exist)",
+            "never written by codex's own tools (in a workspace, whether or not they exist)",
             protected_texts()
                 .into_iter()
                 .map(|(path, why)| format!("{path}: {why}"))

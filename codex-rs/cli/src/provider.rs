@@ -28,10 +28,6 @@ pub(crate) struct Chosen {
     pub(crate) effort: Option<ReasoningEffort>,
 }
 
-/// The models that hosted providers are asked for where none is chosen.
-const DEFAULT_MODELS: &[(&str, &str)] =
-    &[("openai", "gpt-5.5"), ("anthropic", "claude-sonnet-4-5")];
-
 /// How long a local server may take to accept a connection.
 const LOCAL_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -73,7 +69,7 @@ pub(crate) fn choose(
             .map(|h| h.model.clone())
     }) {
         Some(model) => model,
-        None => default_model(&name)?,
+        None => default_model(config, &name)?,
     };
     let model = http_model(provider, client()).or_fail(Kind::Usage)?;
     recorded(
@@ -119,9 +115,9 @@ fn client() -> Client {
     })
 }
 
-fn default_model(provider: &str) -> Result<String, Failure> {
-    let default = DEFAULT_MODELS.iter().find(|(name, _)| *name == provider);
-    default.map(|(_, model)| (*model).to_owned()).ok_or_else(|| {
+fn default_model(config: &Config, provider: &str) -> Result<String, Failure> {
+    let default = config.providers.get(provider).and_then(|p| p.default_model);
+    default.map(str::to_owned).ok_or_else(|| {
         Failure::usage(format!("no model is chosen for the provider '{provider}': name one with -m MODEL, or 'model' in config.toml"))
     })
 }
@@ -204,10 +200,8 @@ fn provider(base: &Base, name: &str) -> Result<Provider, Failure> {
         u32::try_from(configured.request_max_retries).unwrap_or(u32::MAX);
     provider.stream_max_retries = u32::try_from(configured.stream_max_retries).unwrap_or(u32::MAX);
     provider.stream_idle_timeout = configured.stream_idle_timeout;
-    if let Some(built_in) = Provider::built_in(name) {
-        provider.base_url_variable = built_in.base_url_variable;
-        provider.start_command = built_in.start_command;
-    }
+    provider.base_url_variable = configured.base_url_variable.map(str::to_owned);
+    provider.start_command = configured.start_command.map(str::to_owned);
     let sends_key = provider.key.is_some() || !provider.headers.is_empty();
     if !sends_key && let Some(first) = provider.key_variables.first() {
         let how = configured

@@ -67,12 +67,8 @@ fn homes() -> Result<(Option<PathBuf>, PathBuf), Failure> {
 /// Where the log is, for commands that only read it.
 pub(crate) fn audit_path(global: &Global) -> Result<PathBuf, Failure> {
     let (home, codex_home) = homes()?;
-    let here = env::current_dir().or_fail(Kind::Usage)?;
-    let workspace = global
-        .cd
-        .as_deref()
-        .map_or_else(|| here.clone(), |dir| here.join(dir));
-    let loaded = load(global, home.as_deref(), &codex_home, &workspace)?;
+    // No project has a say in where the log is, so none is read.
+    let loaded = load(global, home.as_deref(), &codex_home, Path::new("/"))?;
     Ok(log_path(&loaded, &codex_home))
 }
 

@@ -125,8 +125,15 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn advice_names_what_to_set() {
-        let openai = Provider::built_in("openai").unwrap();
-        let ollama = Provider::built_in("ollama").unwrap();
+        let openai = Provider {
+            key_variables: ["OPENAI_API_KEY", "CODEX_API_KEY"].map(str::to_owned).to_vec(),
+            base_url_variable: Some("OPENAI_BASE_URL".to_owned()),
+            ..Provider::new("openai", "https://h/v1", WireApi::Responses)
+        };
+        let ollama = Provider {
+            start_command: Some("ollama serve".to_owned()),
+            ..Provider::new("ollama", "http://h/v1", WireApi::Chat)
+        };
         let own = Provider::new("own", "http://h", WireApi::Responses);
         for (provider, advice, expect) in [
             (&openai, Advice::InReason, "openai (E): R"),

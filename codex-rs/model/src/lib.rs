@@ -23,8 +23,7 @@ mod wire;
 pub use engine::{HttpModel, MAX_RESPONSE_BYTES, http_model};
 pub use error::SetupError;
 pub use provider::{
-    BUILT_IN, DEFAULT_REQUEST_RETRIES, DEFAULT_STREAM_IDLE_TIMEOUT, DEFAULT_STREAM_RETRIES,
-    Provider, WireApi,
+    DEFAULT_REQUEST_RETRIES, DEFAULT_STREAM_IDLE_TIMEOUT, DEFAULT_STREAM_RETRIES, Provider, WireApi,
 };
 pub use record::RecordedModel;
 pub use replay::Replay;

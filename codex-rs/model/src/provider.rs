@@ -81,10 +81,6 @@ pub struct Provider {
     pub stream_idle_timeout: Duration,
 }
 
-/// The names that [`Provider::built_in`] knows, in the order in which they are tried when nothing
-/// is configured: those with a key, then the local servers.
-pub const BUILT_IN: [&str; 5] = ["openai", "anthropic", "ollama", "lmstudio", "llamacpp"];
-
 impl Provider {
     /// A provider that needs no key, with the default retries and timeouts.
     pub fn new(name: impl Into<String>, base_url: impl Into<String>, wire: WireApi) -> Self {
@@ -106,39 +102,6 @@ impl Provider {
         }
     }
 
-    /// The built-in provider of that name, without its key. The addresses and variables are the
-    /// ones that the providers document.
-    #[must_use]
-    pub fn built_in(name: &str) -> Option<Self> {
-        let hosted = |base_url, wire, keys: &[&str], variable: &str| Self {
-            key_variables: keys.iter().map(|&key| key.to_owned()).collect(),
-            base_url_variable: Some(variable.to_owned()),
-            ..Self::new(name, base_url, wire)
-        };
-        let local = |base_url, start: &str| Self {
-            start_command: Some(start.to_owned()),
-            ..Self::new(name, base_url, WireApi::Chat)
-        };
-        Some(match name {
-            "openai" => hosted(
-                "https://api.openai.com/v1",
-                WireApi::Responses,
-                &["OPENAI_API_KEY", "CODEX_API_KEY"],
-                "OPENAI_BASE_URL",
-            ),
-            "anthropic" => hosted(
-                "https://api.anthropic.com",
-                WireApi::Messages,
-                &["ANTHROPIC_API_KEY"],
-                "ANTHROPIC_BASE_URL",
-            ),
-            "ollama" => local("http://127.0.0.1:11434/v1", "ollama serve"),
-            "lmstudio" => local("http://127.0.0.1:1234/v1", "lms server start"),
-            "llamacpp" => local("http://127.0.0.1:8080/v1", "llama-server -m MODEL.gguf"),
-            _ => return None,
-        })
-    }
-
     /// Everything that no text for people may hold.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let headers = self.headers.iter().chain(&self.query);
@@ -149,34 +112,6 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn built_in_providers() {
-        let shown: Vec<String> = BUILT_IN
-            .iter()
-            .map(|name| {
-                let provider = Provider::built_in(name).unwrap();
-                assert_eq!(provider.name, *name);
-                format!(
-                    "{} {} {}",
-                    provider.wire.as_str(),
-                    provider.base_url,
-                    provider.key_variables.join(",")
-                )
-            })
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                "responses https://api.openai.com/v1 OPENAI_API_KEY,CODEX_API_KEY",
-                "messages https://api.anthropic.com ANTHROPIC_API_KEY",
-                "chat http://127.0.0.1:11434/v1 ",
-                "chat http://127.0.0.1:1234/v1 ",
-                "chat http://127.0.0.1:8080/v1 ",
-            ]
-        );
-        assert!(Provider::built_in("nobody").is_none());
-    }
 
     #[test]
     fn wires_have_names() {

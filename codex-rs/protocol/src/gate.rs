@@ -183,8 +183,8 @@ fn file_read(layer: &Layer, verdict: Verdicts, read: &FileRead) -> Decision {
 
 /// Whether a path is a device other than those that hold nothing of this machine's.
 fn is_closed_device(path: &Path) -> bool {
-    path.strip_prefix("/dev")
-        .is_ok_and(|rest| !rest.as_os_str().is_empty())
+    // As everywhere, what denies compares without regard to case, what allows compares exactly.
+    glob::below(path, Path::new("/dev")).is_some_and(|mut rest| rest.next().is_some())
         && !READABLE_DEVICES
             .iter()
             .any(|device| path.starts_with(device))

@@ -253,7 +253,8 @@ pub fn patterns(home: Option<&Path>, codex_home: &Path) -> Vec<PathPattern> {
     if home.is_none_or(|home| !home.starts_with("/root")) {
         found.extend(PathPattern::exactly(Path::new("/root")));
     }
-    found.extend(PathPattern::exactly(codex_home));
+    let codex_home = PathPattern::exactly(codex_home);
+    found.extend(codex_home.filter(|pattern| !found.contains(pattern)));
     found
 }
 

@@ -142,7 +142,7 @@ pub fn plan(
             },
         )
     } else {
-        let report = report::assess(capabilities);
+        let report = report::assess(profile, capabilities);
         let required = wishes
             .accept
             .map_or(report::REQUIRED, |a| a.min(report::REQUIRED));

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use codex_protocol::security_profile::SecurityProfile;
+
 use crate::capability::Capabilities;
 
 /// How much of a profile is enforced. The order is from little to all.
@@ -78,7 +80,7 @@ pub const REQUIRED: Level = Level::Partial;
 ///
 /// Landlock's rights by version: kernel documentation, `userspace-api/landlock.rst`.
 #[must_use]
-pub fn assess(capabilities: Capabilities) -> Report {
+pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
     let abi = capabilities.landlock_abi;
     let wanted = [
         (
@@ -130,11 +132,24 @@ pub fn assess(capabilities: Capabilities) -> Report {
             },
         ),
     ];
-    let missing: Vec<Missing> = wanted
+    let mut missing: Vec<Missing> = wanted
         .into_iter()
         .filter(|(has, _)| !has)
         .map(|(_, m)| m)
         .collect();
+    // What this version lacks on every machine.
+    missing.push(Missing {
+        feature: "a supervisor of system calls",
+        consequence: "what the kernel denies to a command is not recorded, and a listed loader starts unlisted programs",
+        level: Level::Partial,
+    });
+    if profile == SecurityProfile::WorkspaceWrite {
+        missing.push(Missing {
+            feature: "subtracted paths",
+            consequence: "commands can write protected paths of their workspace, and change the metadata of the user's files",
+            level: Level::Partial,
+        });
+    }
     let level = missing.iter().map(|m| m.level).min().unwrap_or(Level::Full);
     Report { level, missing }
 }
@@ -146,19 +161,27 @@ mod tests {
     #[test]
     fn each_missing_part_lowers_the_level() {
         let level = |landlock_abi, seccomp| {
-            assess(Capabilities {
-                landlock_abi,
-                seccomp,
-            })
+            assess(
+                SecurityProfile::Offline,
+                Capabilities {
+                    landlock_abi,
+                    seccomp,
+                },
+            )
             .level
         };
-        assert_eq!(level(7, true), Level::Full);
-        assert_eq!(level(6, true), Level::Full);
+        assert_eq!(
+            level(7, true),
+            Level::Partial,
+            "without a supervisor nothing is full"
+        );
         assert_eq!(level(5, true), Level::Partial);
         assert_eq!(level(3, true), Level::Partial);
         assert_eq!(level(2, true), Level::Minimum);
         assert_eq!(level(0, true), Level::Minimum);
         assert_eq!(level(7, false), Level::Minimum);
-        assert_eq!(assess(Capabilities::NONE).missing.len(), 6);
+        let missing = |profile| assess(profile, Capabilities::NONE).missing.len();
+        assert_eq!(missing(SecurityProfile::Offline), 7);
+        assert_eq!(missing(SecurityProfile::WorkspaceWrite), 8);
     }
 }

@@ -40,10 +40,13 @@ pub(crate) use settings::{Config, ShellEnvironment};
 pub(crate) use show::show;
 pub(crate) use words::{ApprovalPolicy, WireApi};
 
+use codex_protocol::security_profile::SecurityProfile;
+
 use document::Owner;
+use origin::Place;
 use rights::{Rank, Sources};
-use tree::Tree;
-use value::Base;
+use tree::{Layer, Tree};
+use value::{Base, Value};
 use warning::Warnings;
 
 /// Everything that settings are read from.
@@ -79,6 +82,30 @@ pub(crate) struct Loaded {
     tree: Tree,
 }
 
+/// The project's files. Whoever writes in a workspace could break one, which must neither stop
+/// codex nor take away what it tightened: a file that cannot be read asks for the narrowest
+/// profile.
+fn projects(inputs: &Inputs<'_>, warnings: &mut Warnings) -> Vec<Layer> {
+    let read = file::project_layers(inputs.workspace, inputs.codex_home, inputs.home, warnings);
+    read.unwrap_or_else(|error| {
+        warnings.say(format!(
+            "{error}; until it is mended, it is taken to ask for the offline profile"
+        ));
+        let (narrowest, file) = (
+            SecurityProfile::default().flag(),
+            "the project's file".into(),
+        );
+        let mut layer = Layer::default();
+        let origin = Origin::Project(Place {
+            file,
+            line: 1,
+            column: 1,
+        });
+        layer.set(&["profile"], Value::Text(narrowest.to_owned()), origin);
+        vec![layer]
+    })
+}
+
 /// Reads every source and settles what holds.
 ///
 /// # Errors
@@ -94,7 +121,7 @@ pub(crate) fn load(inputs: &Inputs<'_>) -> Result<Loaded, ConfigError> {
     let user_file = inputs.codex_home.join(file::FILE_NAME);
     let mut sources = Sources {
         managed: file::layer(inputs.managed, Owner::Managed, home, &mut warnings)?,
-        projects: file::project_layers(inputs.workspace, inputs.codex_home, home, &mut warnings)?,
+        projects: projects(inputs, &mut warnings),
         stack: vec![
             (
                 Rank::User,
@@ -119,8 +146,7 @@ pub(crate) fn load(inputs: &Inputs<'_>) -> Result<Loaded, ConfigError> {
         tree.lay(layer);
     }
     let mut origins = std::mem::take(&mut tree.origins);
-    let tightened =
-        sources.tighten(name, ApprovalPolicy::OnRequest, &mut origins, &mut warnings)?;
+    let tightened = sources.tighten(name, ApprovalPolicy::Never, &mut origins, &mut warnings)?;
     if let Some(warning) = settings::wants_more_environment(&tree) {
         warnings.say(warning);
     }

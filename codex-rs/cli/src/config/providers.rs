@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::environment::{ANTHROPIC_API_KEY, CODEX_API_KEY, OPENAI_API_KEY};
+use super::environment::{
+    ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, CODEX_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL,
+};
 use super::tree::Section;
 use super::words::WireApi;
 
@@ -41,8 +43,12 @@ pub(crate) struct Provider {
     pub(crate) stream_max_retries: u64,
     /// How long an answer may be silent before it counts as broken off.
     pub(crate) stream_idle_timeout: Duration,
-    /// Whether it needs no configuration.
-    pub(crate) built_in: bool,
+    /// The model to ask where none is chosen.
+    pub(crate) default_model: Option<&'static str>,
+    /// The variable that says where it is, for error texts.
+    pub(crate) base_url_variable: Option<&'static str>,
+    /// What starts it, for error texts, where it is a local server.
+    pub(crate) start_command: Option<&'static str>,
 }
 
 struct BuiltIn {
@@ -51,6 +57,9 @@ struct BuiltIn {
     base_url: &'static str,
     env_keys: &'static [&'static str],
     wire_api: WireApi,
+    default_model: Option<&'static str>,
+    base_url_variable: Option<&'static str>,
+    start_command: Option<&'static str>,
 }
 
 /// The providers that need no configuration, in the order in which they are tried.
@@ -61,6 +70,9 @@ const BUILT_IN: &[BuiltIn] = &[
         base_url: "https://api.openai.com/v1",
         env_keys: OPENAI_KEYS,
         wire_api: WireApi::Responses,
+        default_model: Some("gpt-5.5"),
+        base_url_variable: Some(OPENAI_BASE_URL),
+        start_command: None,
     },
     BuiltIn {
         name: "anthropic",
@@ -68,6 +80,9 @@ const BUILT_IN: &[BuiltIn] = &[
         base_url: "https://api.anthropic.com/v1",
         env_keys: &[ANTHROPIC_API_KEY],
         wire_api: WireApi::Messages,
+        default_model: Some("claude-sonnet-4-5"),
+        base_url_variable: Some(ANTHROPIC_BASE_URL),
+        start_command: None,
     },
     BuiltIn {
         name: "ollama",
@@ -75,6 +90,9 @@ const BUILT_IN: &[BuiltIn] = &[
         base_url: "http://127.0.0.1:11434/v1",
         env_keys: &[],
         wire_api: WireApi::Chat,
+        default_model: None,
+        base_url_variable: None,
+        start_command: Some("ollama serve"),
     },
     BuiltIn {
         name: "lmstudio",
@@ -82,6 +100,9 @@ const BUILT_IN: &[BuiltIn] = &[
         base_url: "http://127.0.0.1:1234/v1",
         env_keys: &[],
         wire_api: WireApi::Chat,
+        default_model: None,
+        base_url_variable: None,
+        start_command: Some("lms server start"),
     },
     BuiltIn {
         name: "llamacpp",
@@ -89,6 +110,9 @@ const BUILT_IN: &[BuiltIn] = &[
         base_url: "http://127.0.0.1:8080/v1",
         env_keys: &[],
         wire_api: WireApi::Chat,
+        default_model: None,
+        base_url_variable: None,
+        start_command: Some("llama-server -m MODEL.gguf"),
     },
 ];
 
@@ -154,6 +178,8 @@ fn provider(name: &str, built_in: Option<&BuiltIn>, section: Section<'_>) -> Pro
                 .whole("stream_idle_timeout_ms")
                 .unwrap_or(STREAM_IDLE_MS),
         ),
-        built_in: built_in.is_some(),
+        default_model: built_in.and_then(|b| b.default_model),
+        base_url_variable: built_in.and_then(|b| b.base_url_variable),
+        start_command: built_in.and_then(|b| b.start_command),
     }
 }

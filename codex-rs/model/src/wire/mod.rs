@@ -1,5 +1,6 @@
 //! What a wire is. To add one: a module here, and its line in [`wire_for`].
 
+pub(crate) mod chat;
 pub(crate) mod messages;
 pub(crate) mod responses;
 #[cfg(test)]
@@ -80,7 +81,7 @@ pub(crate) trait Decoder: Send {
 pub(crate) fn wire_for(api: WireApi) -> Option<&'static dyn Wire> {
     match api {
         WireApi::Responses => Some(&responses::Responses),
-        WireApi::Chat => None,
+        WireApi::Chat => Some(&chat::Chat),
         WireApi::Messages => Some(&messages::Messages),
     }
 }
