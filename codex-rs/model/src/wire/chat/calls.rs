@@ -147,19 +147,21 @@ impl Calls {
 }
 
 impl Call {
-    /// Whether this call is whole and the fragment begins another one, at the same index: some
-    /// servers give every call the index 0, or none.
+    /// Whether the fragment begins another call, at the same place: some servers give every call
+    /// the index 0, or none.
     fn is_over_before(&self, fragment: &Fragment<'_>) -> bool {
+        let renamed = fragment.name != self.name;
         if fragment.name.is_empty() {
-            return false;
+            false
+        } else if !fragment.id.is_empty() && !self.id.is_empty() {
+            // Other servers make up an id for each fragment, but name the call only once.
+            fragment.id != self.id && (renamed || self.end.reached)
+        } else {
+            let more = !fragment.arguments.trim().is_empty()
+                && fragment.arguments != self.arguments
+                && self.arguments != "{}";
+            self.end.reached && (renamed || more)
         }
-        if !fragment.id.is_empty() && !self.id.is_empty() {
-            return fragment.id != self.id && self.end.reached;
-        }
-        let differs = fragment.name != self.name
-            || (!fragment.arguments.trim().is_empty() && fragment.arguments != self.arguments);
-        self.end.reached && self.arguments != "{}" && differs
-            || self.end.reached && fragment.name != self.name
     }
 
     fn argue(&mut self, piece: &str) {

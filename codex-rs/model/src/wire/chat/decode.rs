@@ -2,10 +2,10 @@
 
 use codex_http::sse::SseEvent;
 use codex_protocol::model::{Item, ModelErrorKind, ModelEvent, Native, StopReason, Usage};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::NAME;
 use super::calls::Calls;
+use super::{CALL_FIELDS, MESSAGE_FIELDS, NAME};
 use crate::error_body::ErrorBody;
 use crate::fault::{Advice, Fault, Retry};
 use crate::wire::Decoder;
@@ -14,26 +14,12 @@ use crate::wire::Decoder;
 /// sends several sends the same in each.
 const REASONING: &[&str] = &["reasoning_content", "reasoning", "reasoning_text"];
 
-/// Fields of a delta that are read, or that say nothing worth returning.
-const KNOWN_FIELDS: &[&str] = &[
-    "role",
-    "content",
-    "refusal",
-    "tool_calls",
-    "function_call",
-    "annotations",
-    "audio",
-];
-
-/// Fields of a call's fragment that are read.
-const KNOWN_CALL_FIELDS: &[&str] = &["index", "id", "type", "function"];
-
 /// Fields of a list's entry that come in pieces: of OpenRouter's `reasoning_details` and
 /// LiteLLM's `thinking_blocks`. Others, such as `format`, come whole with every piece.
 const IN_PIECES: &[&str] = &["text", "summary", "data", "thinking", "signature"];
 
-/// The bytes, as JSON, that the unknown fields of one answer may take. Encrypted reasoning takes
-/// some hundred kilobytes; parsed, JSON may be twenty times as large.
+/// The bytes, as JSON and without growing texts, that the unknown fields of one answer may take.
+/// Honest ones take some hundred kilobytes; parsed, JSON may be twenty times as large.
 const MOST_EXTRA_BYTES: usize = 4 * 1024 * 1024;
 
 /// The state of one answer.
@@ -60,10 +46,12 @@ impl Decoder for ChatDecoder {
         if data == "[DONE]" {
             return self.end(out);
         }
+        let parsed: Result<Value, _> = serde_json::from_str(data);
         if event.event == "error" {
-            return Err(reported(&ErrorBody::parse(data.as_bytes()), &Value::Null));
+            let body = ErrorBody::parse(data.as_bytes());
+            return Err(reported(&body, &parsed.unwrap_or_default()));
         }
-        let chunk: Value = serde_json::from_str(data).map_err(|error| {
+        let chunk = parsed.map_err(|error| {
             Fault::malformed(format!("a chunk of the stream is malformed: {error}"))
         })?;
         if !chunk.is_object() {
@@ -98,7 +86,9 @@ impl Decoder for ChatDecoder {
         }
         // Nothing marks a call's end, so of an answer that broke off none can be trusted.
         if stop == StopReason::Done {
-            let calls = state.calls.finish(&state.seed)?;
+            // A conversation grows, so even an answer that repeats another follows a longer prompt.
+            let seed = format!("{}/{}", state.seed, state.usage.input_tokens);
+            let calls = state.calls.finish(&seed)?;
             out.extend(calls.into_iter().map(ModelEvent::Item));
         }
         out.push(ModelEvent::Completed {
@@ -186,18 +176,21 @@ impl ChatDecoder {
                         return Err(Fault::malformed("a tool call of the stream is no object"));
                     };
                     let mut extra = Map::new();
-                    for (name, value) in unknown(fields, KNOWN_CALL_FIELDS) {
-                        self.count_extra(name, value)?;
-                        extra.insert(name.clone(), value.clone());
+                    for (name, value) in unknown(fields, CALL_FIELDS) {
+                        self.keep(merge(&mut extra, name, value))?;
                     }
                     self.calls.add(fragment, extra)?;
                 }
             }
             Some(_) => return Err(Fault::malformed("the tool calls of the stream are no list")),
         }
-        for (name, value) in unknown(delta, KNOWN_FIELDS) {
-            self.count_extra(name, value)?;
-            merge(&mut self.extra, name, value);
+        for (name, value) in unknown(delta, MESSAGE_FIELDS) {
+            let added = merge(&mut self.extra, name, value);
+            self.keep(added)?;
+        }
+        if let Some(call) = delta.get("function_call").filter(|call| call.is_object()) {
+            // The form before there were tools.
+            self.calls.add(&json!({ "index": 0, "function": call }), Map::new())?;
         }
         Ok(())
     }
@@ -230,13 +223,9 @@ impl ChatDecoder {
         }
     }
 
-    fn count_extra(&mut self, name: &str, value: &Value) -> Result<(), Fault> {
-        // Text takes no more memory than it took of the stream.
-        let bytes = match value {
-            Value::String(_) => 0,
-            value => value.to_string().len(),
-        };
-        self.extra_bytes = self.extra_bytes.saturating_add(name.len() + bytes);
+    /// Counts what was kept of unknown fields.
+    fn keep(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.extra_bytes = self.extra_bytes.saturating_add(bytes);
         if self.extra_bytes <= MOST_EXTRA_BYTES {
             return Ok(());
         }
@@ -258,51 +247,61 @@ fn unknown<'a>(
 }
 
 /// Adds a delta's field to what came before, as OpenAI's own libraries do: texts and lists grow,
-/// and entries of a list with one `index` are one.
-fn merge(fields: &mut Map<String, Value>, name: &str, value: &Value) {
+/// and pieces of a list's entry with one `index` are one entry. Gives the bytes that were added,
+/// but for those of a text that grew.
+fn merge(fields: &mut Map<String, Value>, name: &str, value: &Value) -> usize {
     match (fields.get_mut(name), value) {
-        (Some(Value::String(text)), Value::String(piece)) => text.push_str(piece),
+        (Some(Value::String(text)), Value::String(piece)) => {
+            text.push_str(piece);
+            0
+        }
         (Some(Value::Object(own)), Value::Object(new)) => {
-            own.extend(
-                new.iter()
-                    .map(|(name, value)| (name.clone(), value.clone())),
-            );
+            let added = new.iter().map(|(name, value)| set(own, name, value));
+            added.sum()
         }
-        (Some(Value::Array(list)), Value::Array(more)) => {
-            for entry in more {
-                match list.last_mut() {
-                    Some(Value::Object(last)) if continues(last, entry) => merge_entry(last, entry),
-                    _ => list.push(entry.clone()),
+        (Some(Value::Array(list)), Value::Array(more)) => more
+            .iter()
+            .map(|entry| match (list.last_mut(), entry) {
+                (Some(Value::Object(last)), Value::Object(piece)) if continues(last, piece) => {
+                    let added = piece.iter().map(|(name, value)| grow(last, name, value));
+                    added.sum()
                 }
-            }
-        }
-        _ => {
-            fields.insert(name.to_owned(), value.clone());
-        }
+                _ => {
+                    list.push(entry.clone());
+                    entry.to_string().len()
+                }
+            })
+            .sum(),
+        _ => set(fields, name, value),
     }
 }
 
 /// Whether an entry of a list is the next piece of the one before.
-fn continues(last: &Map<String, Value>, entry: &Value) -> bool {
-    entry["index"].is_u64()
-        && last.get("index") == entry.get("index")
-        && last.get("type") == entry.get("type")
+fn continues(last: &Map<String, Value>, piece: &Map<String, Value>) -> bool {
+    piece.get("index").is_some_and(Value::is_u64)
+        && last.get("index") == piece.get("index")
+        && last.get("type") == piece.get("type")
 }
 
-fn merge_entry(last: &mut Map<String, Value>, entry: &Value) {
-    for (name, value) in entry.as_object().into_iter().flatten() {
-        match (last.get_mut(name), value) {
-            (_, Value::Null) => {}
-            (Some(Value::String(text)), Value::String(piece))
-                if IN_PIECES.contains(&name.as_str()) =>
-            {
-                text.push_str(piece);
-            }
-            _ => {
-                last.insert(name.clone(), value.clone());
-            }
+/// Adds a field to an entry of a list.
+fn grow(entry: &mut Map<String, Value>, name: &str, value: &Value) -> usize {
+    match (entry.get_mut(name), value) {
+        (_, Value::Null) => 0,
+        (Some(Value::String(text)), Value::String(piece)) if IN_PIECES.contains(&name) => {
+            text.push_str(piece);
+            0
         }
+        _ => set(entry, name, value),
     }
+}
+
+/// Sets a field, which costs nothing where it has that value already.
+fn set(fields: &mut Map<String, Value>, name: &str, value: &Value) -> usize {
+    if fields.get(name) == Some(value) {
+        return 0;
+    }
+    fields.insert(name.to_owned(), value.clone());
+    name.len() + value.to_string().len()
 }
 
 /// A failure that the stream itself reports. Some servers put the HTTP status into it that they

@@ -24,6 +24,21 @@ use crate::provider::Provider;
 /// object of the fields that belong to no item: of the message, or of the call.
 const NAME: &str = "chat";
 
+/// Fields of a message that its items are made of, or that are not the model's words.
+const MESSAGE_FIELDS: &[&str] = &[
+    "role",
+    "content",
+    "refusal",
+    "tool_calls",
+    "function_call",
+    "annotations",
+    "audio",
+    "obfuscation",
+];
+
+/// Fields of a call that its item is made of, or that say only where it stands.
+const CALL_FIELDS: &[&str] = &["index", "id", "type", "function"];
+
 /// The Chat Completions wire.
 pub(crate) struct Chat;
 

@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::{NAME, is_object, made_up_id};
+use super::{CALL_FIELDS, MESSAGE_FIELDS, NAME, is_object, made_up_id};
 use crate::provider::Provider;
 use crate::wire::parameters;
 
@@ -17,20 +17,6 @@ const LONGEST_ID: usize = 40;
 
 /// The longest name of a function that OpenAI accepts (its description of the API).
 const LONGEST_NAME: usize = 64;
-
-/// Fields of a message that are written from items, or that say nothing of the model's.
-const OWN_MESSAGE_FIELDS: &[&str] = &[
-    "role",
-    "content",
-    "refusal",
-    "tool_calls",
-    "function_call",
-    "annotations",
-    "audio",
-];
-
-/// Fields of a call that are written from its item, or that say only where it stood.
-const OWN_CALL_FIELDS: &[&str] = &["index", "id", "type", "function"];
 
 pub(super) fn body(prompt: &Prompt, provider: &Provider) -> Result<Vec<u8>, serde_json::Error> {
     let openai = is_openai(provider);
@@ -202,13 +188,13 @@ fn messages(prompt: &Prompt) -> Vec<Message<'_>> {
             }
             // Nobody else's reasoning can be given back to this provider.
             Item::Reasoning { native, .. } => {
-                turn.fields.extend(fields(native, OWN_MESSAGE_FIELDS));
+                turn.fields.extend(fields(native, MESSAGE_FIELDS));
                 continue;
             }
             Item::ToolCall { call, native } => {
                 turn.calls.push(Call {
                     call,
-                    fields: fields(native, OWN_CALL_FIELDS).collect(),
+                    fields: fields(native, CALL_FIELDS).collect(),
                 });
                 continue;
             }
