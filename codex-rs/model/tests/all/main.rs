@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod chat;
 mod failures;
 mod messages;
 mod record_replay;

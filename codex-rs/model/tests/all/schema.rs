@@ -73,7 +73,7 @@ pub(crate) fn assert_valid_request(body: &Value) {
     }
 }
 
-fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+pub(crate) fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let schema = match schema {
         Value::Object(schema) => schema,
         Value::Bool(true) => return Ok(()),

@@ -19,8 +19,8 @@ const REASONING: &[&str] = &["reasoning_content", "reasoning", "reasoning_text"]
 const IN_PIECES: &[&str] = &["text", "summary", "data", "thinking", "signature"];
 
 /// The bytes, as JSON and without growing texts, that the unknown fields of one answer may take.
-/// Honest ones take some hundred kilobytes; parsed, JSON may be twenty times as large.
-const MOST_EXTRA_BYTES: usize = 4 * 1024 * 1024;
+/// Honest ones take some hundred kilobytes; parsed, JSON may be forty times as large.
+const MOST_EXTRA_BYTES: usize = 2 * 1024 * 1024;
 
 /// The state of one answer.
 #[derive(Default)]
@@ -190,7 +190,8 @@ impl ChatDecoder {
         }
         if let Some(call) = delta.get("function_call").filter(|call| call.is_object()) {
             // The form before there were tools.
-            self.calls.add(&json!({ "index": 0, "function": call }), Map::new())?;
+            self.calls
+                .add(&json!({ "index": 0, "function": call }), Map::new())?;
         }
         Ok(())
     }
