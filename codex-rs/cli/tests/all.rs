@@ -18,4 +18,5 @@ mod all {
     mod sandbox;
     mod sandbox_grants;
     mod tools;
+    mod wires;
 }

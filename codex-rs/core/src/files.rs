@@ -4,14 +4,14 @@
 //! symlink into that path, so every directory on the way is opened without following one, and
 //! the file itself likewise: then what is opened is what was decided on, or nothing is.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions};
+use cap_std::fs::{Dir, File, FileType, OpenOptions};
 use codex_protocol::gate::Authorized;
 use codex_protocol::record::Recorded;
 use codex_protocol::request::{FileRead, FileWrite};
@@ -146,4 +146,20 @@ pub fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let (dir, name) = parent(path, false)?;
     let metadata = dir.symlink_metadata(name)?;
     Ok((metadata.dev(), metadata.ino()))
+}
+
+/// The entries of a directory, each with whether it is a directory and whether it is a symlink.
+///
+/// # Errors
+/// What the system says.
+pub fn list(request: &Recorded<Authorized<FileRead>>) -> io::Result<Vec<(OsString, FileType)>> {
+    let path = &request.get().request().path;
+    let directory = match path.file_name() {
+        Some(name) => parent(path, false)?.0.open_dir_nofollow(name)?,
+        None => Dir::open_ambient_dir(path, ambient_authority())?,
+    };
+    let entries = directory.entries()?;
+    entries
+        .map(|entry| entry.and_then(|e| Ok((e.file_name(), e.file_type()?))))
+        .collect()
 }

@@ -50,6 +50,7 @@ pub use apply::{
     PatchStatus, Step, apply,
 };
 pub use error::{NotFound, PatchError, Region, Wanted};
+pub use nearest::similar_lines;
 pub use parse::parse;
 pub use update::update;
 

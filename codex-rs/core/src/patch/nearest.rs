@@ -20,6 +20,22 @@ const FULL_WEIGHT_BYTES: usize = 40;
 /// How good a second region must be, beside the best.
 const SECOND: f32 = 0.8;
 
+/// What of `text` most resembles `wanted`, in words that go on after a complaint that it is not
+/// there; empty where nothing does.
+#[must_use]
+pub fn similar_lines(text: &str, wanted: &str) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let wanted: Vec<&str> = wanted.lines().collect();
+    match nearest(&lines, &wanted).first() {
+        None => String::new(),
+        Some(region) => format!(
+            "; most like it, from line {}:\n{}",
+            region.first,
+            region.lines.join("\n")
+        ),
+    }
+}
+
 /// Finds up to two regions of `lines` (with their endings) that resemble
 /// `wanted`, best first.
 ///

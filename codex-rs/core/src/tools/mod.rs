@@ -1,21 +1,28 @@
 //! The tools that every session has.
 
 mod apply_patch;
+mod list_dir;
 mod read_file;
 mod shell;
+mod update_plan;
+mod write_file;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use codex_protocol::permission::NotPermitted;
+use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::tool::{Fatal, Tool, ToolOutput};
 use serde::de::DeserializeOwned;
 
 use crate::command::Workbench;
+use crate::paths;
 
 pub use apply_patch::ApplyPatch;
+pub use list_dir::ListDir;
 pub use read_file::ReadFile;
 pub use shell::Shell;
+pub use update_plan::UpdatePlan;
+pub use write_file::{EditFile, WriteFile};
 
 /// The largest argument text that a call may have, in bytes. A patch may be larger than a
 /// command line, so this is the patch format's own limit.
@@ -27,8 +34,23 @@ pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Too
     vec![
         Box::new(Shell::new(Arc::clone(workbench), workspace.to_owned())),
         Box::new(ReadFile::new(workspace.to_owned())),
+        Box::new(ListDir::new(workspace.to_owned())),
         Box::new(ApplyPatch::new(workspace.to_owned())),
+        Box::new(EditFile::new(workspace.to_owned())),
+        Box::new(WriteFile::new(workspace.to_owned())),
+        Box::new(UpdatePlan),
     ]
+}
+
+/// The path that a call names, as a request carries it, or what is wrong with it.
+fn resolve(
+    workspace: &Path,
+    path: &Path,
+    permissions: &Permissions,
+) -> Result<PathBuf, ToolOutput> {
+    let home = permissions.policy().own().places.home.as_deref();
+    paths::resolve(workspace, &paths::expand_home(path, home))
+        .map_err(|e| failed(format!("'{}' cannot be looked up: {e}", path.display())))
 }
 
 /// An answer that says what went wrong.

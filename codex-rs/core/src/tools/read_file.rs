@@ -11,8 +11,8 @@ use codex_protocol::tool::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{arguments, failed, not_permitted};
-use crate::{files, paths};
+use super::{arguments, failed, not_permitted, resolve};
+use crate::files;
 
 /// How many lines are shown if the call does not say.
 const DEFAULT_LINES: usize = 2000;
@@ -52,11 +52,9 @@ impl ReadFile {
             Err(answer) => return Ok(answer),
         };
         let shown = arguments.path.display().to_string();
-        let home = permissions.policy().own().places.home.as_deref();
-        let path = match paths::resolve(&self.workspace, &paths::expand_home(&arguments.path, home))
-        {
+        let path = match resolve(&self.workspace, &arguments.path, permissions) {
             Ok(path) => path,
-            Err(e) => return Ok(failed(format!("'{shown}' cannot be read: {e}"))),
+            Err(answer) => return Ok(answer),
         };
         let recorded = match permissions.require(FileRead { path }, None).await {
             Ok(recorded) => recorded,
