@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Exec, ExecCommand, ExecFlags, Global};
+use crate::config::{Instructions, ToolSchema};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print::{self, Painter, Style};
 use crate::progress::{JsonLines, People};
@@ -167,9 +168,24 @@ pub(crate) fn converse(
 ) -> Result<(Result<TurnEnd, TurnError>, Vec<Item>), Failure> {
     let workspace = base.places().workspace.clone();
     let (permissions, workbench, _guard) = setup.into_parts();
+    let settings = base
+        .loaded
+        .config
+        .models
+        .get(&conversation.chosen.model_name);
+    let told = settings.map_or(Instructions::Full, |s| s.instructions);
+    let mut offered = tools::built_in(&workbench, &workspace);
+    if let Some(names) = settings.and_then(|s| s.tools.as_ref()) {
+        offered.retain(|tool| names.contains(&tool.spec().name));
+    }
     let parts = Parts {
-        instructions: instructions::full(permissions.policy()),
-        tools: tools::built_in(&workbench, &workspace),
+        instructions: match told {
+            Instructions::Full => instructions::full(permissions.policy()),
+            Instructions::Short => instructions::short(permissions.policy()),
+            Instructions::None => String::new(),
+        },
+        compact_schemas: settings.is_some_and(|s| s.schema == ToolSchema::Compact),
+        tools: offered,
         permissions,
         model: conversation.chosen.model,
         model_name: conversation.chosen.model_name,

@@ -20,7 +20,10 @@ use codex_sandbox::capability;
 use serde_json::json;
 
 use crate::args::{Global, Grants};
-use crate::config::{self, Flags, Inputs, Loaded, Rights, ShellEnvironment, environment};
+use crate::config::{
+    self, AuditDetail, AuditReads, Config, Flags, Inputs, Loaded, Rights, ShellEnvironment,
+    WebSearch, environment,
+};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print;
 
@@ -101,10 +104,43 @@ fn load(
         session: &config::Session::default(),
     };
     let loaded = config::load(&inputs).or_fail(Kind::Usage)?;
-    for warning in &loaded.warnings {
-        print::warning(global.color, warning);
+    for warning in loaded
+        .warnings
+        .iter()
+        .cloned()
+        .chain(without_effect(&loaded.config))
+    {
+        print::warning(global.color, &warning);
     }
     Ok(loaded)
+}
+
+/// Settings that this version reads and does not act on yet: whoever made them should know.
+fn without_effect(config: &Config) -> Option<String> {
+    let settings = [
+        (
+            config.audit.reads == Some(AuditReads::Denied),
+            "audit.reads = \"denied\"",
+        ),
+        (config.audit.detail != AuditDetail::Normal, "audit.detail"),
+        (
+            config.rights.network_reads,
+            "sandbox_workspace_write.network_access",
+        ),
+        (config.web_search != WebSearch::Disabled, "web_search"),
+        (!config.mcp_servers.is_empty(), "mcp_servers"),
+    ];
+    let named: Vec<&str> = settings
+        .iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| *name)
+        .collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "not there yet in this version, so without effect: {}",
+            named.join(", ")
+        )
+    })
 }
 
 /// The flags that are settings. The parser has checked their words.

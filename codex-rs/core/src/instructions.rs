@@ -23,6 +23,16 @@ answered with the reason and with what the user could grant; the denial is recor
 to get round it: go on another way within the rules, or finish and tell the user what is needed.
 ";
 
+/// What small models can follow.
+#[must_use]
+pub fn short(policy: &Policy) -> String {
+    format!(
+        "You are a coding agent. Use the tools to do what the user asks, then answer briefly. Profile: {}. Workspace: {}\n",
+        policy.profile(),
+        policy.own().places.workspace.display()
+    )
+}
+
 /// The instructions for a session under this policy.
 #[must_use]
 pub fn full(policy: &Policy) -> String {

@@ -10,7 +10,7 @@ use codex_protocol::model::{
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::RecordError;
 use codex_protocol::request::ModelRequest;
-use codex_protocol::tool::{Fatal, Tool, ToolCall, ToolOutput};
+use codex_protocol::tool::{Fatal, Tool, ToolCall, ToolOutput, ToolSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Line, Store, StoreError};
@@ -99,6 +99,8 @@ pub struct Parts {
     pub model_name: String,
     /// The tools it can call.
     pub tools: Vec<Box<dyn Tool>>,
+    /// Whether tools are described by their required parameters alone, for small models.
+    pub compact_schemas: bool,
     /// What it is told.
     pub instructions: String,
     /// How much it should think.
@@ -233,7 +235,11 @@ impl Session {
             model: parts.model_name.clone(),
             instructions: parts.instructions.clone(),
             items: parts.items.clone(),
-            tools: parts.tools.iter().map(|t| t.spec()).collect(),
+            tools: parts
+                .tools
+                .iter()
+                .map(|t| self.described(t.spec()))
+                .collect(),
             effort: parts.effort,
             output_schema: parts.output_schema.clone(),
             cache_key: parts.permissions.subject().session_id.to_string(),
@@ -265,6 +271,14 @@ impl Session {
             kind: codex_protocol::model::ModelErrorKind::Protocol,
             message: "the model's answer ended without being complete".to_owned(),
         }))
+    }
+
+    fn described(&self, spec: ToolSpec) -> ToolSpec {
+        if self.parts.compact_schemas {
+            spec.compact()
+        } else {
+            spec
+        }
     }
 
     /// Shows what the model said and thought. Calls show themselves when they run.

@@ -32,6 +32,24 @@ pub struct ToolSpec {
     pub input: ToolInput,
 }
 
+impl ToolSpec {
+    /// The same tool with its required parameters alone: small models get lost in optional ones.
+    #[must_use]
+    pub fn compact(mut self) -> Self {
+        if let ToolInput::Json(schema) = &mut self.input {
+            let required = schema
+                .get("required")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.retain(|name, _| required.iter().any(|r| r == name));
+            }
+        }
+        self
+    }
+}
+
 /// The model's call of a tool, complete: no fragment ever becomes one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
@@ -88,4 +106,30 @@ pub trait Tool: Send + Sync {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_compact_tool_has_its_required_parameters_alone() {
+        let spec = ToolSpec {
+            name: "shell".to_owned(),
+            description: String::new(),
+            input: ToolInput::Json(json!({
+                "type": "object",
+                "properties": { "command": { "type": "string" }, "timeout_ms": { "type": "integer" } },
+                "required": ["command"]
+            })),
+        };
+        let ToolInput::Json(schema) = spec.compact().input else {
+            panic!()
+        };
+        assert_eq!(
+            schema["properties"],
+            json!({ "command": { "type": "string" } })
+        );
+    }
 }

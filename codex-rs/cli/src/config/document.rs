@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::key::{Found, Kind, find, names_below};
 use super::origin::{ConfigError, Origin, Place};
-use super::text::{dotted, nearest};
+use super::text::{dotted_excerpt, nearest};
 use super::tree::{Layer, Setting};
-use super::value::{Base, Value, check};
+use super::value::{Base, Value, check, not_a};
 use super::warning::{Unknown, Warnings};
 
 /// Whose file it is.
@@ -144,7 +144,7 @@ impl Walk<'_, '_> {
                 if self.project {
                     self.warnings.ignored(&(self.origin)(key_at), path);
                 } else {
-                    let what = format!("is a {}; expected a table", other.type_str());
+                    let what = not_a("a table", other).what;
                     self.complain(path, value.span(), &what);
                 }
             }
@@ -187,7 +187,7 @@ impl Walk<'_, '_> {
             .as_ref()
             .is_none_or(|(first, _)| at.start < *first)
         {
-            let key = dotted(path.iter().map(String::as_str));
+            let key = dotted_excerpt(path.iter().map(String::as_str));
             self.first = Some((at.start, format!("'{key}' {what}")));
         }
     }
@@ -200,7 +200,9 @@ impl Walk<'_, '_> {
             .filter(|_| suggest)
             .and_then(|(name, parents)| {
                 let near = nearest(name, names_below(parents))?;
-                Some(dotted(parents.iter().map(String::as_str).chain([near])))
+                Some(dotted_excerpt(
+                    parents.iter().map(String::as_str).chain([near]),
+                ))
             });
         self.warnings.unknown(Unknown {
             key: path.to_vec(),

@@ -5,10 +5,12 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use codex_protocol::security_profile::SecurityProfile;
+
 use super::document::{self, Owner, Source};
-use super::origin::{ConfigError, Place};
+use super::origin::{ConfigError, Origin, Place};
 use super::tree::Layer;
-use super::value::Base;
+use super::value::{Base, Value};
 use super::warning::Warnings;
 
 /// The most bytes that a configuration file may have. Real ones have a few thousand.
@@ -49,12 +51,14 @@ pub(super) fn layer(
 ///
 /// A file that is reached through a symbolic link, is no file or is too large says nothing, with
 /// a warning: a repository could let it point to anything, and whoever opens a FIFO waits.
+/// One that is broken stops nothing either, for whoever writes in a workspace could break it; so
+/// that it takes nothing away, it counts as asking for the narrowest profile.
 pub(super) fn project_layers(
     dir: &Path,
     codex_home: &Path,
     home: Option<&Path>,
     warnings: &mut Warnings,
-) -> Result<Vec<Layer>, ConfigError> {
+) -> Vec<Layer> {
     let mut layers = Vec::new();
     for folder in project_folders(dir) {
         let path = folder.join(PROJECT_FOLDER).join(FILE_NAME);
@@ -70,18 +74,42 @@ pub(super) fn project_layers(
                 continue;
             }
         };
+        let file = shown(&path, home);
         let base = Base {
             folder: &folder,
             home,
         };
-        let file = shown(&path, home);
-        layers.push(parse(&bytes, Owner::Project, file, base, warnings)?);
+        let read = parse(&bytes, Owner::Project, Arc::clone(&file), base, warnings);
+        layers.push(read.unwrap_or_else(|error| {
+            warnings.say(format!(
+                "{error}; until it is mended, it is taken to ask for the offline profile"
+            ));
+            narrowest(file, &error)
+        }));
     }
-    Ok(layers)
+    layers
+}
+
+/// What a broken file counts as.
+fn narrowest(file: Arc<str>, error: &ConfigError) -> Layer {
+    let at = match error {
+        ConfigError::InFile { at, .. } => at.clone(),
+        _ => Place {
+            file,
+            line: 1,
+            column: 1,
+        },
+    };
+    let mut layer = Layer::default();
+    let profile = SecurityProfile::default().flag().to_owned();
+    layer.set(&["profile"], Value::Text(profile), Origin::Project(at));
+    layer
 }
 
 /// From the root of the repository that `dir` lies in down to it; `dir` alone where there is none.
 fn project_folders(dir: &Path) -> Vec<PathBuf> {
+    // By its real path: above a symbolic link lies another project.
+    let dir = &dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let root = dir
         .ancestors()
         .find(|folder| fs::symlink_metadata(folder.join(".git")).is_ok());

@@ -147,6 +147,13 @@ enum Fit {
 
 /// Whether `path` is what `pattern` describes, or its beginning.
 fn fit(pattern: &str, path: &[String]) -> Fit {
+    // Most patterns differ at once, and a hostile file has many keys.
+    if path
+        .first()
+        .is_some_and(|first| !pattern.starts_with(first.as_str()))
+    {
+        return Fit::Not;
+    }
     let mut parts = pattern.split('.');
     let mut named = false;
     for name in path {

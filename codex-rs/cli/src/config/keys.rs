@@ -91,7 +91,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Approval,
         "When a person is asked: before everything not known to be harmless (`untrusted`), where the gate says so (`on-request`, also spelled `on-failure`), or never, so that what would ask is denied.",
     )
-    .default("on-request in the terminal, never in `codex exec`")
+    .default("never")
     .tightens(),
     key(
         "deny_read",

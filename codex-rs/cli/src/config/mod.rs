@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `keys`, `key`, `words`, `value` | the one table of settings, and what their values may be |
 //! | `file`, `document`, `outside` | reading each source |
-//! | `tree`, `rights` | laying them over one another; choosing and tightening rights |
-//! | `settings`, `providers` | the result |
+//! | `tree`, `profiles`, `rights` | laying them over one another; choosing and tightening rights |
+//! | `settings`, `providers`, `show` | the result |
 //! | `origin`, `warning`, `text` | where a value comes from, and what to tell people |
+//! | `schema`, `reference` | the JSON Schema and the page in `docs/`, which tests keep as the table of settings is |
 //!
 //! Precedence: flag, `-c`, environment, session, project, user, managed. A project's file and the
 //! managed one only ever tighten.
@@ -18,6 +19,7 @@ mod key;
 mod keys;
 mod origin;
 mod outside;
+mod profiles;
 mod providers;
 mod rights;
 mod settings;
@@ -27,6 +29,13 @@ mod tree;
 mod value;
 mod warning;
 mod words;
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -38,15 +47,14 @@ pub(crate) use providers::built_in_names;
 pub(crate) use rights::Rights;
 pub(crate) use settings::{Config, ShellEnvironment};
 pub(crate) use show::show;
-pub(crate) use words::{ApprovalPolicy, WireApi};
-
-use codex_protocol::security_profile::SecurityProfile;
+pub(crate) use words::{
+    ApprovalPolicy, AuditDetail, AuditReads, Instructions, ToolSchema, WebSearch, WireApi,
+};
 
 use document::Owner;
-use origin::Place;
-use rights::{Rank, Sources};
-use tree::{Layer, Tree};
-use value::{Base, Value};
+use profiles::{Rank, Sources};
+use tree::Tree;
+use value::Base;
 use warning::Warnings;
 
 /// Everything that settings are read from.
@@ -82,30 +90,6 @@ pub(crate) struct Loaded {
     tree: Tree,
 }
 
-/// The project's files. Whoever writes in a workspace could break one, which must neither stop
-/// codex nor take away what it tightened: a file that cannot be read asks for the narrowest
-/// profile.
-fn projects(inputs: &Inputs<'_>, warnings: &mut Warnings) -> Vec<Layer> {
-    let read = file::project_layers(inputs.workspace, inputs.codex_home, inputs.home, warnings);
-    read.unwrap_or_else(|error| {
-        warnings.say(format!(
-            "{error}; until it is mended, it is taken to ask for the offline profile"
-        ));
-        let (narrowest, file) = (
-            SecurityProfile::default().flag(),
-            "the project's file".into(),
-        );
-        let mut layer = Layer::default();
-        let origin = Origin::Project(Place {
-            file,
-            line: 1,
-            column: 1,
-        });
-        layer.set(&["profile"], Value::Text(narrowest.to_owned()), origin);
-        vec![layer]
-    })
-}
-
 /// Reads every source and settles what holds.
 ///
 /// # Errors
@@ -121,7 +105,7 @@ pub(crate) fn load(inputs: &Inputs<'_>) -> Result<Loaded, ConfigError> {
     let user_file = inputs.codex_home.join(file::FILE_NAME);
     let mut sources = Sources {
         managed: file::layer(inputs.managed, Owner::Managed, home, &mut warnings)?,
-        projects: projects(inputs, &mut warnings),
+        projects: file::project_layers(inputs.workspace, inputs.codex_home, home, &mut warnings),
         stack: vec![
             (
                 Rank::User,

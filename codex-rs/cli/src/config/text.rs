@@ -28,6 +28,20 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
+/// JSON or TOML with everything escaped that could steer a terminal. Such characters stand only
+/// inside strings there, and both have this escape.
+pub(super) fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if tricks(c) {
+            out.push_str(&format!("\\u{:04X}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// `text` quoted, and cut where it is long.
 pub(super) fn excerpt(text: &str) -> String {
     match text.char_indices().nth(MOST_SHOWN) {
@@ -38,16 +52,25 @@ pub(super) fn excerpt(text: &str) -> String {
 
 /// A key's parts as TOML would write them: bare where that is possible, dotted.
 pub(super) fn dotted<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    joined(parts, quoted)
+}
+
+/// The same for a message: a long part is cut.
+pub(super) fn dotted_excerpt<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    joined(parts, excerpt)
+}
+
+fn joined<'a>(parts: impl IntoIterator<Item = &'a str>, quote: fn(&str) -> String) -> String {
     let mut out = String::new();
     for part in parts {
         if !out.is_empty() {
             out.push('.');
         }
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !part.is_empty() && part.chars().all(bare) && part.len() <= MOST_SHOWN {
+        if !part.is_empty() && part.len() <= MOST_SHOWN && part.chars().all(bare) {
             out.push_str(part);
         } else {
-            out.push_str(&excerpt(part));
+            out.push_str(&quote(part));
         }
     }
     out
@@ -150,6 +173,7 @@ mod tests {
             quoted("a\u{1b}[2J\u{9b}\u{202e}\"\\\n"),
             r#""a\u001B[2J\u009B\u202E\"\\\n""#
         );
+        assert_eq!(harmless("\"\u{9b}2J\""), r#""\u009B2J""#);
         assert_eq!(
             dotted(["models", "gpt-5.1", "tools"]),
             r#"models."gpt-5.1".tools"#

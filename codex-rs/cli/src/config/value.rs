@@ -100,12 +100,10 @@ pub(super) fn expected(kind: Kind) -> String {
     }
 }
 
-fn not_a(expected: &str, value: &DeValue<'_>) -> Complaint {
-    let article = if matches!(value, DeValue::Integer(_) | DeValue::Array(_)) {
-        "an"
-    } else {
-        "a"
-    };
+/// That a value is of another type than `expected`.
+pub(super) fn not_a(expected: &str, value: &DeValue<'_>) -> Complaint {
+    let vowel = matches!(value, DeValue::Integer(_) | DeValue::Array(_));
+    let article = if vowel { "an" } else { "a" };
     format!("is {article} {}; expected {expected}", value.type_str()).into()
 }
 

@@ -1,7 +1,7 @@
 //! What a person should know although it stops nothing.
 
 use super::origin::Origin;
-use super::text::dotted;
+use super::text::dotted_excerpt;
 
 /// Keys that one warning lists; of more, only the number is given.
 const MOST_LISTED: usize = 12;
@@ -50,8 +50,10 @@ impl Warnings {
             other => other.to_string(),
         };
         let key = match path {
-            [first, second, ..] if first == "audit" => dotted([first.as_str(), second.as_str()]),
-            [first, ..] => dotted([first.as_str()]),
+            [first, second, ..] if first == "audit" => {
+                dotted_excerpt([first.as_str(), second.as_str()])
+            }
+            [first, ..] => dotted_excerpt([first.as_str()]),
             [] => return,
         };
         let entry = (file, key);
@@ -100,7 +102,7 @@ impl Warnings {
 }
 
 fn described(unknown: &Unknown) -> String {
-    let key = dotted(unknown.key.iter().map(String::as_str));
+    let key = dotted_excerpt(unknown.key.iter().map(String::as_str));
     let at = match &unknown.origin {
         Origin::Project(at) | Origin::User(at) | Origin::Managed(at) => at.to_string(),
         other => other.whereabouts(),

@@ -45,7 +45,7 @@ impl ListDir {
             Err(answer) => return Ok(answer),
         };
         let asked = arguments.path.unwrap_or_else(|| PathBuf::from("."));
-        let path = match resolve(&self.workspace, &asked, permissions) {
+        let path = match resolve(&self.workspace, &asked, permissions, "listed") {
             Ok(path) => path,
             Err(answer) => return Ok(answer),
         };

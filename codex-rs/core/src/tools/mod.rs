@@ -42,15 +42,17 @@ pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Too
     ]
 }
 
-/// The path that a call names, as a request carries it, or what is wrong with it.
+/// The path that a call names, as a request carries it, or what is wrong with it. `done` says what
+/// was to be done with it.
 fn resolve(
     workspace: &Path,
     path: &Path,
     permissions: &Permissions,
+    done: &str,
 ) -> Result<PathBuf, ToolOutput> {
     let home = permissions.policy().own().places.home.as_deref();
     paths::resolve(workspace, &paths::expand_home(path, home))
-        .map_err(|e| failed(format!("'{}' cannot be looked up: {e}", path.display())))
+        .map_err(|e| failed(format!("'{}' cannot be {done}: {e}", path.display())))
 }
 
 /// An answer that says what went wrong.

@@ -52,7 +52,7 @@ impl ReadFile {
             Err(answer) => return Ok(answer),
         };
         let shown = arguments.path.display().to_string();
-        let path = match resolve(&self.workspace, &arguments.path, permissions) {
+        let path = match resolve(&self.workspace, &arguments.path, permissions, "read") {
             Ok(path) => path,
             Err(answer) => return Ok(answer),
         };

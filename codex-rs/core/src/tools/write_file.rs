@@ -55,7 +55,7 @@ impl WriteFile {
             Ok(whole) => whole,
             Err(answer) => return Ok(answer),
         };
-        let path = match resolve(&self.workspace, &whole.path, permissions) {
+        let path = match resolve(&self.workspace, &whole.path, permissions, "written") {
             Ok(path) => path,
             Err(answer) => return Ok(answer),
         };
@@ -88,7 +88,7 @@ impl EditFile {
             Err(answer) => return Ok(answer),
         };
         let shown = edit.path.display().to_string();
-        let path = match resolve(&self.workspace, &edit.path, permissions) {
+        let path = match resolve(&self.workspace, &edit.path, permissions, "edited") {
             Ok(path) => path,
             Err(answer) => return Ok(answer),
         };
