@@ -12,7 +12,7 @@ use codex_protocol::tool::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{arguments, failed, not_permitted, resolve};
+use super::{Stop, arguments, failed, resolve, settle};
 use crate::files;
 
 /// How many entries are named at most.
@@ -35,24 +35,11 @@ impl ListDir {
         Self { workspace }
     }
 
-    async fn answer(
-        &self,
-        call: &ToolCall,
-        permissions: &Permissions,
-    ) -> Result<ToolOutput, Fatal> {
-        let arguments: Arguments = match arguments("list_dir", &call.arguments) {
-            Ok(arguments) => arguments,
-            Err(answer) => return Ok(answer),
-        };
+    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Stop> {
+        let arguments: Arguments = arguments("list_dir", &call.arguments)?;
         let asked = arguments.path.unwrap_or_else(|| PathBuf::from("."));
-        let path = match resolve(&self.workspace, &asked, permissions, "listed") {
-            Ok(path) => path,
-            Err(answer) => return Ok(answer),
-        };
-        let recorded = match permissions.require(FileRead { path }, None).await {
-            Ok(recorded) => recorded,
-            Err(error) => return not_permitted(error),
-        };
+        let path = resolve(&self.workspace, &asked, permissions, "listed")?;
+        let recorded = permissions.require(FileRead { path }, None).await?;
         Ok(match files::list(&recorded) {
             Ok(entries) => ToolOutput {
                 text: shown(entries),
@@ -114,6 +101,6 @@ impl Tool for ListDir {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>> {
-        Box::pin(self.answer(call, permissions))
+        Box::pin(async move { settle(self.answer(call, permissions).await) })
     }
 }

@@ -63,6 +63,35 @@ fn failed(text: impl Into<String>) -> ToolOutput {
     }
 }
 
+/// Why a tool stops short: with an answer that says so, or because the run must end.
+enum Stop {
+    Answer(ToolOutput),
+    Fatal(Fatal),
+}
+
+impl From<ToolOutput> for Stop {
+    fn from(answer: ToolOutput) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+impl From<NotPermitted> for Stop {
+    fn from(error: NotPermitted) -> Self {
+        match not_permitted(error) {
+            Ok(answer) => Self::Answer(answer),
+            Err(fatal) => Self::Fatal(fatal),
+        }
+    }
+}
+
+/// What a call gives once it has stopped, short or not.
+fn settle(done: Result<ToolOutput, Stop>) -> Result<ToolOutput, Fatal> {
+    match done {
+        Ok(answer) | Err(Stop::Answer(answer)) => Ok(answer),
+        Err(Stop::Fatal(fatal)) => Err(fatal),
+    }
+}
+
 /// What the model is told of a request without permission. The run goes on, unless the log is
 /// what failed.
 fn not_permitted(error: NotPermitted) -> Result<ToolOutput, Fatal> {

@@ -11,7 +11,7 @@ use codex_protocol::tool::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{arguments, failed, not_permitted, resolve};
+use super::{Stop, arguments, failed, resolve, settle};
 use crate::files;
 
 /// How many lines are shown if the call does not say.
@@ -42,24 +42,11 @@ impl ReadFile {
         Self { workspace }
     }
 
-    async fn answer(
-        &self,
-        call: &ToolCall,
-        permissions: &Permissions,
-    ) -> Result<ToolOutput, Fatal> {
-        let arguments: Arguments = match arguments("read_file", &call.arguments) {
-            Ok(arguments) => arguments,
-            Err(answer) => return Ok(answer),
-        };
+    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Stop> {
+        let arguments: Arguments = arguments("read_file", &call.arguments)?;
         let shown = arguments.path.display().to_string();
-        let path = match resolve(&self.workspace, &arguments.path, permissions, "read") {
-            Ok(path) => path,
-            Err(answer) => return Ok(answer),
-        };
-        let recorded = match permissions.require(FileRead { path }, None).await {
-            Ok(recorded) => recorded,
-            Err(error) => return not_permitted(error),
-        };
+        let path = resolve(&self.workspace, &arguments.path, permissions, "read")?;
+        let recorded = permissions.require(FileRead { path }, None).await?;
         let bytes = match files::read(&recorded) {
             Ok(bytes) => bytes,
             Err(e) => return Ok(failed(format!("'{shown}' cannot be read: {e}"))),
@@ -142,7 +129,7 @@ impl Tool for ReadFile {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>> {
-        Box::pin(self.answer(call, permissions))
+        Box::pin(async move { settle(self.answer(call, permissions).await) })
     }
 }
 

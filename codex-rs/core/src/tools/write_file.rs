@@ -11,7 +11,7 @@ use codex_protocol::tool::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{arguments, failed, not_permitted, resolve};
+use super::{Stop, arguments, failed, resolve, settle};
 use crate::{files, patch};
 
 /// The tool that writes a whole file.
@@ -46,19 +46,9 @@ impl WriteFile {
         Self { workspace }
     }
 
-    async fn answer(
-        &self,
-        call: &ToolCall,
-        permissions: &Permissions,
-    ) -> Result<ToolOutput, Fatal> {
-        let whole: Whole = match arguments("write_file", &call.arguments) {
-            Ok(whole) => whole,
-            Err(answer) => return Ok(answer),
-        };
-        let path = match resolve(&self.workspace, &whole.path, permissions, "written") {
-            Ok(path) => path,
-            Err(answer) => return Ok(answer),
-        };
+    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Stop> {
+        let whole: Whole = arguments("write_file", &call.arguments)?;
+        let path = resolve(&self.workspace, &whole.path, permissions, "written")?;
         let shown = whole.path.display().to_string();
         let existed = path.exists();
         let change = Change {
@@ -78,27 +68,13 @@ impl EditFile {
         Self { workspace }
     }
 
-    async fn answer(
-        &self,
-        call: &ToolCall,
-        permissions: &Permissions,
-    ) -> Result<ToolOutput, Fatal> {
-        let edit: Edit = match arguments("edit_file", &call.arguments) {
-            Ok(edit) => edit,
-            Err(answer) => return Ok(answer),
-        };
+    async fn answer(&self, call: &ToolCall, permissions: &Permissions) -> Result<ToolOutput, Stop> {
+        let edit: Edit = arguments("edit_file", &call.arguments)?;
         let shown = edit.path.display().to_string();
-        let path = match resolve(&self.workspace, &edit.path, permissions, "edited") {
-            Ok(path) => path,
-            Err(answer) => return Ok(answer),
-        };
-        let recorded = match permissions
+        let path = resolve(&self.workspace, &edit.path, permissions, "edited")?;
+        let recorded = permissions
             .require(FileRead { path: path.clone() }, None)
-            .await
-        {
-            Ok(recorded) => recorded,
-            Err(error) => return not_permitted(error),
-        };
+            .await?;
         let text = match files::read(&recorded).map(String::from_utf8) {
             Ok(Ok(text)) => text,
             Ok(Err(_)) => {
@@ -157,7 +133,7 @@ struct Change {
 }
 
 impl Change {
-    async fn write(self, permissions: &Permissions) -> Result<ToolOutput, Fatal> {
+    async fn write(self, permissions: &Permissions) -> Result<ToolOutput, Stop> {
         let (event_kind, kind, done) = if self.existed {
             (ChangeKind::Update, WriteKind::Modify, "changed")
         } else {
@@ -188,7 +164,7 @@ impl Change {
                     Status::Failed
                 };
                 items.completed(id, step(status));
-                return not_permitted(error);
+                return Err(error.into());
             }
         };
         match files::write(&recorded, self.content.as_bytes()) {
@@ -200,7 +176,9 @@ impl Change {
                 })
             }
             Err(e) => {
-                permissions.record_outcome(&recorded, json!({ "failed": e.to_string() }))?;
+                permissions
+                    .record_outcome(&recorded, json!({ "failed": e.to_string() }))
+                    .map_err(NotPermitted::from)?;
                 items.completed(id, step(Status::Failed));
                 Ok(failed(format!("'{}' cannot be written: {e}", self.shown)))
             }
@@ -234,7 +212,7 @@ impl Tool for WriteFile {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>> {
-        Box::pin(self.answer(call, permissions))
+        Box::pin(async move { settle(self.answer(call, permissions).await) })
     }
 }
 
@@ -267,7 +245,7 @@ impl Tool for EditFile {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>> {
-        Box::pin(self.answer(call, permissions))
+        Box::pin(async move { settle(self.answer(call, permissions).await) })
     }
 }
 
