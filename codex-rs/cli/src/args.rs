@@ -79,7 +79,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
     pub(crate) color: ColorChoice,
 
-    /// Say more on stderr
+    /// Say on stderr how much of the profile is enforced, and what is not
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -180,7 +180,8 @@ pub(crate) struct ExecFlags {
     #[arg(long, alias = "experimental-json", global = true)]
     pub(crate) json: bool,
 
-    /// A JSON Schema that the last message has to fit
+    /// A JSON Schema for the last message: the provider is asked to keep to it, and a message that
+    /// is no JSON fails
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) output_schema: Option<PathBuf>,
 

@@ -80,11 +80,6 @@ fn go(
         Which::Newest => Some(Store::resume(&directory, None).or_fail(Kind::Usage)?),
         Which::Id(id) => Some(Store::resume(&directory, Some(id)).or_fail(Kind::Usage)?),
     };
-    let chosen = provider::choose(
-        &base,
-        flags,
-        resumed.as_ref().map(|(_, stored)| &stored.header),
-    )?;
     warn_without_git(global, flags, &base);
 
     let session = resumed.as_ref().map_or_else(
@@ -106,9 +101,11 @@ fn go(
             first_step,
         },
     )?;
+    let earlier = resumed.as_ref().map(|(_, stored)| &stored.header);
+    let chosen = provider::choose(&base, flags, earlier, &setup.permissions)?;
     // A profile that cannot be enforced is told before the model is asked, not with the first
     // command.
-    setup
+    let (_, report) = setup
         .workbench
         .plan(
             setup.permissions.policy(),
@@ -116,6 +113,7 @@ fn go(
             Limits::default(),
         )
         .or_fail(Kind::CannotEnforce)?;
+    print::level(global, &report);
 
     if !flags.json {
         let painter = Painter::for_stderr(global.color);

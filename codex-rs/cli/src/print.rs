@@ -3,7 +3,9 @@
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::args::ColorChoice;
+use codex_sandbox::report::Report;
+
+use crate::args::{ColorChoice, Global};
 use crate::config::environment;
 use crate::failure::Failure;
 
@@ -95,6 +97,19 @@ pub(crate) fn note(line: &str) {
 /// typed.
 pub(crate) fn with_home(masked: &str) -> String {
     masked.replace(codex_audit::mask::HOME, "~")
+}
+
+/// With `-v`: how much of the profile is enforced, and what is not.
+pub(crate) fn level(global: &Global, report: &Report) {
+    if !global.verbose {
+        return;
+    }
+    let painter = Painter::for_stderr(global.color);
+    note(&painter.paint(Style::Dim, &format!("level {}", report.level)));
+    for missing in &report.missing {
+        let line = format!("  without {}: {}", missing.feature, missing.consequence);
+        note(&painter.paint(Style::Dim, &line));
+    }
 }
 
 /// Says why a command failed.

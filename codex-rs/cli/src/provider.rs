@@ -10,7 +10,11 @@ use std::time::Duration;
 use codex_core::store::Header;
 use codex_http::{Client, ClientOptions, ProxySettings, Secret, TrustRoots};
 use codex_model::{Provider, RecordedModel, Replay, WireApi, http_model};
+use codex_protocol::gate::Authorized;
 use codex_protocol::model::{Model, ReasoningEffort};
+use codex_protocol::permission::{NotPermitted, Permissions};
+use codex_protocol::record::Recorded;
+use codex_protocol::request::ModelRequest;
 use serde_json::Value;
 
 use crate::args::ExecFlags;
@@ -36,6 +40,7 @@ pub(crate) fn choose(
     base: &Base,
     flags: &ExecFlags,
     resumed: Option<&Header>,
+    permissions: &Permissions,
 ) -> Result<Chosen, Failure> {
     let config = &base.loaded.config;
     let effort = config.reasoning_effort;
@@ -60,7 +65,7 @@ pub(crate) fn choose(
         .filter(|p| config.providers.contains_key(p));
     let name = match config.model_provider.clone().or(resumed_provider) {
         Some(name) => name,
-        None => first_available(base)?,
+        None => first_available(base, permissions)?,
     };
     let provider = provider(base, &name)?;
     let model_name = match config.model.clone().or_else(|| {
@@ -123,7 +128,7 @@ fn default_model(config: &Config, provider: &str) -> Result<String, Failure> {
 }
 
 /// The first built-in provider whose key is set, else the first local server that answers.
-fn first_available(base: &Base) -> Result<String, Failure> {
+fn first_available(base: &Base, permissions: &Permissions) -> Result<String, Failure> {
     let config = &base.loaded.config;
     let built_in =
         || config::built_in_names().filter_map(|name| Some((name, config.providers.get(name)?)));
@@ -133,8 +138,18 @@ fn first_available(base: &Base) -> Result<String, Failure> {
         }
     }
     for (name, provider) in built_in().filter(|(_, p)| p.env_keys.is_empty()) {
-        if provider.base_url.as_deref().is_some_and(answers) {
-            return Ok(name.to_owned());
+        let Some(base_url) = &provider.base_url else {
+            continue;
+        };
+        let probe = ModelRequest {
+            provider: name.to_owned(),
+            model: "(whether a server is there)".to_owned(),
+            endpoint: base_url.clone(),
+        };
+        match permissions.require_unasked(probe, None) {
+            Ok(recorded) if answers(&recorded) => return Ok(name.to_owned()),
+            Ok(_) | Err(NotPermitted::Denied { .. }) => {}
+            Err(NotPermitted::NoRecord(error)) => return Err(Failure::refused(error)),
         }
     }
     Err(Failure::usage(
@@ -144,8 +159,9 @@ fn first_available(base: &Base) -> Result<String, Failure> {
 }
 
 /// Whether something accepts connections at the host and port of a local server's URL.
-fn answers(base_url: &str) -> bool {
-    let address = base_url
+fn answers(probe: &Recorded<Authorized<ModelRequest>>) -> bool {
+    let endpoint = &probe.get().request().endpoint;
+    let address = endpoint
         .strip_prefix("http://")
         .and_then(|rest| rest.split('/').next());
     let address: Option<SocketAddr> = address.and_then(|a| a.parse().ok());

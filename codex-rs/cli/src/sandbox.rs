@@ -68,6 +68,7 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
             Err(error) => return Ok(set_up(Failure::work(error))),
         };
     let cwd = setup.places().workspace.clone();
+    print::level(global, &report);
     let argv = args.command.clone();
     let name = argv.first().cloned().unwrap_or_default();
     let Some(program) = find_program(Path::new(&name), &cwd, setup.workbench.search_path()) else {

@@ -142,7 +142,10 @@ pub fn plan(
             },
         )
     } else {
-        let report = report::assess(profile, capabilities);
+        let mut report = report::assess(profile, capabilities);
+        if survey.incomplete {
+            report.add(report::UNSEEN_FILES);
+        }
         let required = wishes
             .accept
             .map_or(report::REQUIRED, |a| a.min(report::REQUIRED));

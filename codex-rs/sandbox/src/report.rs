@@ -73,6 +73,21 @@ pub struct Report {
     pub missing: Vec<Missing>,
 }
 
+impl Report {
+    /// Adds something that is missing, and lowers the level accordingly.
+    pub(crate) fn add(&mut self, missing: Missing) {
+        self.level = self.level.min(missing.level);
+        self.missing.push(missing);
+    }
+}
+
+/// What is missing where a workspace is larger than what is looked at before a command.
+pub(crate) const UNSEEN_FILES: Missing = Missing {
+    feature: "a look at the whole workspace",
+    consequence: ".env files beyond the first entries looked at can be read by commands",
+    level: Level::Partial,
+};
+
 /// The level that a confined profile requires unless the person accepts a lower one.
 pub const REQUIRED: Level = Level::Partial;
 

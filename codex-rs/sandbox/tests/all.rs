@@ -176,3 +176,20 @@ fn each_layer_of_a_policy_is_a_ruleset_of_its_own() {
     let (plan, _) = plan::plan(&trusted, Capabilities::NONE, &Survey::default(), wishes()).unwrap();
     assert!(plan.confinement.is_none());
 }
+
+#[test]
+fn a_workspace_that_was_not_seen_whole_is_told() {
+    let policy = Policy::new(layer(SecurityProfile::Offline));
+    let missing = |incomplete| {
+        let survey = Survey {
+            incomplete,
+            ..Survey::default()
+        };
+        plan::plan(&policy, kernel(7), &survey, wishes())
+            .unwrap()
+            .1
+            .missing
+            .len()
+    };
+    assert_eq!(missing(true), missing(false) + 1);
+}

@@ -338,3 +338,22 @@ fn what_was_typed_wrongly_never_panics() {
         assert!(!output.stderr.contains("panicked") && !output.stderr.contains('\u{1b}'));
     }
 }
+
+#[test]
+fn looking_for_a_local_server_is_recorded_and_ends_in_advice() {
+    let env = TestEnv::new();
+    // Port 1 is reserved and nothing listens there.
+    let tables = ["ollama", "lmstudio", "llamacpp"]
+        .map(|name| format!("[model_providers.{name}]\nbase_url = \"http://127.0.0.1:1/v1\"\n"));
+    env.write_config(tables.concat());
+    let output = run_codex(&env, &["exec", "hello"]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert!(output.stderr.contains("OPENAI_API_KEY"), "{output:#?}");
+    assert!(output.stderr.contains("codex demo"), "{output:#?}");
+    let asked = super::fixture::of_operation(&env, "model_request");
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(
+        asked[0]["target"].as_str().unwrap().contains("127.0.0.1:1"),
+        "{asked:?}"
+    );
+}

@@ -563,3 +563,19 @@ fn the_log_is_kept_where_it_is_told() {
     ];
     assert_ne!(run_codex(&env, &arguments).code, Some(0));
 }
+
+#[test]
+fn verbose_names_what_is_not_enforced() {
+    let env = TestEnv::new();
+    let quiet = run_codex(&env, &["sandbox", "--", "true"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    let verbose = run_codex(&env, &["-v", "sandbox", "--", "true"]);
+    assert_eq!(verbose.code, Some(0));
+    assert!(verbose.stderr.contains("level partial"), "{verbose:#?}");
+    assert!(
+        verbose
+            .stderr
+            .contains("without a supervisor of system calls"),
+        "{verbose:#?}"
+    );
+}
