@@ -167,15 +167,7 @@ fn turn(
     let base = Base::new(&global, &Grants::default(), &[])?;
     let painter = Painter::for_stderr(global.color);
     let sink = Arc::new(People::new(painter));
-    let setup = Setup::new(
-        &global,
-        &base,
-        Watch {
-            session,
-            sink,
-            first_step,
-        },
-    )?;
+    let setup = Setup::new(&global, &base, session, Watch { sink, first_step })?;
     setup
         .workbench
         .plan(

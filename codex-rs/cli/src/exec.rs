@@ -95,8 +95,8 @@ fn go(
     let setup = Setup::new(
         global,
         &base,
+        session.clone(),
         Watch {
-            session: session.clone(),
             sink: Arc::clone(&sink),
             first_step,
         },

@@ -8,8 +8,8 @@ use codex_audit::denials::{Denial, Denials};
 use codex_core::places::find_program;
 use codex_protocol::permission::NotPermitted;
 use codex_protocol::request::ProcessSpawn;
-use codex_sandbox::plan::{Limits, Plan, Terminal};
-use codex_sandbox::spawn::{self, Outcome, Running, SpawnError};
+use codex_sandbox::plan::{Limits, Terminal};
+use codex_sandbox::spawn::{self, Outcome, Ready, Running, SpawnError};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,7 +18,7 @@ use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print::{self, Painter, Style};
 use codex_protocol::ids::SessionId;
 
-use crate::setup::{self, Base, NoSteps, Setup, Watch};
+use crate::setup::{self, Base, Bench, NoSteps, Setup, Watch};
 
 /// The sandbox could not be set up.
 const CANNOT_SET_UP: u8 = 125;
@@ -49,24 +49,26 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         ));
     }
     let base = Base::new(global, &args.grants, &[])?;
-    let watch = Watch {
-        session: SessionId::new(setup::new_id()),
-        sink: Arc::new(NoSteps),
-        first_step: 0,
-    };
-    let setup = Setup::new(global, &base, watch)?;
+    // A run of `codex sandbox` is a conversation of its own.
+    let bench = Bench::new(global, &base, SessionId::new(setup::new_id()))?;
     let limits = Limits {
         timeout: args.timeout,
         memory: args.max_memory,
     };
-    let (plan, report) =
-        match setup
-            .workbench
-            .plan(setup.permissions.policy(), Terminal::Shared, limits)
-        {
-            Ok(planned) => planned,
-            Err(error) => return Ok(set_up(Failure::work(error))),
-        };
+    let (plan, report) = match bench.plan(Terminal::Shared, limits) {
+        Ok(planned) => planned,
+        Err(error) => return Ok(set_up(Failure::work(error))),
+    };
+    // The confinement is made ready while we open the log; nothing starts before it is recorded.
+    let ready = match spawn::prepare_sharing_streams(&plan, &codex_sandbox::this_binary()) {
+        Ok(ready) => ready,
+        Err(error) => return Ok(set_up(Failure::work(error))),
+    };
+    let watch = Watch {
+        sink: Arc::new(NoSteps),
+        first_step: 0,
+    };
+    let setup = Setup::open(global, &base, bench, watch)?;
     let cwd = setup.places().workspace.clone();
     print::level(global, &report);
     let argv = args.command.clone();
@@ -78,7 +80,7 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         );
         return Ok(ExitCode::from(NOT_FOUND));
     };
-    let code = start(global, &setup, plan, ProcessSpawn { program, argv, cwd })?;
+    let code = start(global, &setup, ready, ProcessSpawn { program, argv, cwd })?;
     let profile = setup.permissions.policy().profile();
     let denials = setup.log.denied();
     match args.report {
@@ -96,7 +98,12 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
     Ok(ExitCode::from(code))
 }
 
-fn start(global: &Global, setup: &Setup, plan: Plan, request: ProcessSpawn) -> Result<u8, Failure> {
+fn start(
+    global: &Global,
+    setup: &Setup,
+    ready: Ready,
+    request: ProcessSpawn,
+) -> Result<u8, Failure> {
     let argv: Vec<_> = request.argv.iter().map(|a| a.to_string_lossy()).collect();
     let detail = json!({ "phase": "intent", "argv": argv, "cwd": request.cwd.to_string_lossy() });
     let recorded = match setup.permissions.require_unasked(request, Some(detail)) {
@@ -104,15 +111,13 @@ fn start(global: &Global, setup: &Setup, plan: Plan, request: ProcessSpawn) -> R
         Err(NotPermitted::Denied { .. }) => return Ok(DENIED),
         Err(NotPermitted::NoRecord(error)) => return Err(Failure::refused(error)),
     };
-    // Handlers first, so that a signal meanwhile is not lost; the runtime starts no thread, and
-    // while there is one, starting the command is quicker.
+    // Handlers first, so that a signal meanwhile is not lost.
     let runtime = setup::runtime()?;
     let signals = {
         let _context = runtime.enter();
         Signals::handle()?
     };
-    let running = spawn::spawn_sharing_streams(&recorded, plan, &setup.workbench.helper);
-    let ended = match running {
+    let ended = match ready.start(&recorded) {
         Ok(running) => runtime.block_on(watch(running, signals)),
         Err(error) => Err(error),
     };

@@ -17,6 +17,8 @@ use codex_protocol::record::{Entry, Recorder as _, Subject};
 use codex_protocol::secrets::PathPattern;
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::capability;
+use codex_sandbox::plan::{CannotEnforce, Limits, Plan, Terminal};
+use codex_sandbox::report::Report;
 use serde_json::json;
 
 use crate::args::{Global, Grants};
@@ -293,10 +295,8 @@ pub(crate) struct Setup {
     temp: Option<tempfile::TempDir>,
 }
 
-/// Who a run's records belong to, and who watches it.
+/// Who watches a run.
 pub(crate) struct Watch {
-    /// The conversation; a run of `codex sandbox` is one of its own.
-    pub(crate) session: SessionId,
     /// Whoever takes its events.
     pub(crate) sink: Arc<dyn EventSink>,
     /// The number of its first step.
@@ -315,17 +315,19 @@ pub(crate) fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-impl Setup {
-    /// Opens the log and records what the person widened.
-    pub(crate) fn new(global: &Global, base: &Base, watch: Watch) -> Result<Self, Failure> {
-        let profile = base.policy.profile();
+/// What a run has before its log is open, when it cannot act yet.
+pub(crate) struct Bench {
+    policy: Policy,
+    session: SessionId,
+    workbench: Arc<Workbench>,
+    temp: Option<tempfile::TempDir>,
+}
+
+impl Bench {
+    /// Makes the private temporary directory, where there is one, and takes the environment.
+    pub(crate) fn new(global: &Global, base: &Base, session: SessionId) -> Result<Self, Failure> {
         let mut layer = base.policy.own().clone();
-        let options = Options {
-            home: layer.places.home.clone(),
-            ..Options::default()
-        };
-        let log = Arc::new(AuditLog::open(&base.audit_path, options).or_fail(Kind::Refused)?);
-        let temp = match profile {
+        let temp = match base.policy.profile() {
             SecurityProfile::WorkspaceWrite => Some(private_temp().or_fail(Kind::Work)?),
             _ => None,
         };
@@ -334,7 +336,7 @@ impl Setup {
             .map(|t| t.path().canonicalize())
             .transpose()
             .or_fail(Kind::Work)?;
-        let outputs = base.codex_home.join("outputs").join(watch.session.as_str());
+        let outputs = base.codex_home.join("outputs").join(session.as_str());
         let internal = |right| Grant {
             right,
             source: GrantSource::Internal,
@@ -343,13 +345,6 @@ impl Setup {
         layer
             .grants
             .extend(temp_path.clone().map(|path| internal(Right::Write(path))));
-        let subject = Subject {
-            task_id: TaskId::new(new_id()),
-            session_id: watch.session,
-            agent_type: AgentType::main(),
-            profile,
-        };
-        record_widening(global, &log, &subject, &layer)?;
         let workbench = Arc::new(Workbench {
             helper: codex_sandbox::this_binary(),
             capabilities: capability::probe(),
@@ -359,17 +354,65 @@ impl Setup {
             temp: temp_path,
             outputs,
         });
+        Ok(Self {
+            policy: base.policy.with_own(layer),
+            session,
+            workbench,
+            temp,
+        })
+    }
+
+    /// What confines the command of a run that has one.
+    pub(crate) fn plan(
+        &self,
+        terminal: Terminal,
+        limits: Limits,
+    ) -> Result<(Plan, Report), CannotEnforce> {
+        self.workbench.plan(&self.policy, terminal, limits)
+    }
+}
+
+impl Setup {
+    /// A run of this conversation that can act.
+    pub(crate) fn new(
+        global: &Global,
+        base: &Base,
+        session: SessionId,
+        watch: Watch,
+    ) -> Result<Self, Failure> {
+        Self::open(global, base, Bench::new(global, base, session)?, watch)
+    }
+
+    /// Opens the log and records what the person widened.
+    pub(crate) fn open(
+        global: &Global,
+        base: &Base,
+        bench: Bench,
+        watch: Watch,
+    ) -> Result<Self, Failure> {
+        let Bench {
+            policy,
+            session,
+            workbench,
+            temp,
+        } = bench;
+        let options = Options {
+            home: policy.own().places.home.clone(),
+            ..Options::default()
+        };
+        let log = Arc::new(AuditLog::open(&base.audit_path, options).or_fail(Kind::Refused)?);
+        let subject = Subject {
+            task_id: TaskId::new(new_id()),
+            session_id: session,
+            agent_type: AgentType::main(),
+            profile: policy.profile(),
+        };
+        record_widening(global, &log, &subject, policy.own())?;
         let items = Arc::new(Items::new(watch.sink, watch.first_step));
         let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
-        let permissions = Permissions::new(
-            base.policy.with_own(layer),
-            subject,
-            recorder,
-            Arc::new(NeverAsk),
-            items,
-        );
+        let approver = Arc::new(NeverAsk);
         Ok(Self {
-            permissions,
+            permissions: Permissions::new(policy, subject, recorder, approver, items),
             workbench,
             log,
             temp,

@@ -127,7 +127,7 @@ impl Workbench {
             stdout: writer.try_clone()?.into(),
             stderr: writer.into(),
         };
-        let running = spawn::spawn(command, plan, streams, &self.helper)?;
+        let running = spawn::spawn(command, &plan, streams, &self.helper)?;
         let mut reader = pipe::Receiver::from_owned_fd(reader.into())?;
         let mut capture = Capture::new(self.outputs.join(format!("{name}.txt")));
         let read = async {

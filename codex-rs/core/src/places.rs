@@ -1,5 +1,6 @@
 //! Where a run takes place, looked up once and resolved, so that the gate can compare text.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -96,12 +97,8 @@ fn listed_programs() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    for path in directories
-        .iter()
-        .flat_map(|d| programs::listed().map(move |name| d.join(name)))
-    {
-        // One look tells for each name whether it is there and whether it is a symlink; listing
-        // a directory of thousands takes longer.
+    for path in directories.iter().flat_map(|d| candidates(d)) {
+        // One look tells for each name whether it is there and whether it is a symlink.
         match path.symlink_metadata() {
             Ok(entry) if entry.is_symlink() => found.extend(path.canonicalize()),
             Ok(_) => found.push(path),
@@ -112,6 +109,25 @@ fn listed_programs() -> Vec<PathBuf> {
     found.sort_unstable_by(|a: &PathBuf, b| a.as_os_str().cmp(b.as_os_str()));
     found.dedup();
     found
+}
+
+/// The paths below `directory` at which a listed program could be. Looking for each name is
+/// quicker than listing a directory of thousands, and slower than listing one of few names, which
+/// its own size tells: that of one block.
+fn candidates(directory: &Path) -> Vec<PathBuf> {
+    const FEW: u64 = 4096;
+    if directory.metadata().is_ok_and(|m| m.len() <= FEW)
+        && let Ok(entries) = directory.read_dir()
+    {
+        let listed = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            programs::listed().any(|l| name == l)
+        };
+        return entries.flatten().filter(listed).map(|e| e.path()).collect();
+    }
+    programs::listed()
+        .map(|name| directory.join(name))
+        .collect()
 }
 
 /// Finds a program as a shell would: a path is resolved from `cwd`, a name is looked up in

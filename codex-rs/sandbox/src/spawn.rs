@@ -12,6 +12,7 @@ use std::time::Duration;
 use codex_protocol::gate::Authorized;
 use codex_protocol::record::Recorded;
 use codex_protocol::request::ProcessSpawn;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
@@ -99,95 +100,127 @@ pub enum SpawnError {
 /// The step whose failure is the program's own, not the sandbox's.
 pub(crate) const EXEC_STEP: &str = "exec";
 
-/// What travels to the helper.
+/// What travels to the helper once it is permitted: the command itself.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Job {
+pub(crate) struct Command {
     #[serde(with = "wire::path")]
     pub(crate) program: PathBuf,
     pub(crate) argv: Vec<OsString>,
     #[serde(with = "wire::path")]
     pub(crate) cwd: PathBuf,
-    pub(crate) plan: Plan,
+}
+
+/// A helper that has the plan, makes the confinement ready, and waits for a command. Dropping it
+/// ends it: without a permitted command nothing starts.
+#[derive(Debug)]
+pub struct Ready {
+    control: BufReader<UnixStream>,
+    helper: Helper,
+    /// The helper has said that all is ended.
+    ended: bool,
 }
 
 /// A command at work. Dropping it ends the command and everything that it started.
 #[derive(Debug)]
 pub struct Running {
-    control: BufReader<UnixStream>,
-    helper: Helper,
+    ready: Ready,
     program: PathBuf,
 }
 
-/// Starts the authorized and recorded `spawn` as `plan` says. `helper` is this binary.
-///
-/// Returns once the helper has the job; [`Running::wait`] or [`Running::wait_async`] tells
-/// whether the command started and how it ended.
+/// Starts a helper that makes ready what `plan` says. `helper` is this binary.
 ///
 /// # Errors
-/// When the helper cannot be started or does not take the job.
-pub fn spawn(
-    spawn: &Recorded<Authorized<ProcessSpawn>>,
-    plan: Plan,
-    streams: Streams,
-    helper: &Path,
-) -> Result<Running, SpawnError> {
-    let job = job(spawn, plan);
-    let (ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
-    let child =
+/// When the helper cannot be started or does not take the plan.
+pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, SpawnError> {
+    let (mut ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
+    let helper =
         sys::start_helper(helper, theirs.as_fd(), streams).map_err(setup("starting the helper"))?;
     drop(theirs);
-    let mut running = Running {
-        control: BufReader::new(ours),
-        helper: child,
-        program: job.program.clone(),
-    };
-    let text = serde_json::to_vec(&job).map_err(|e| setup("writing the plan")(e.into()))?;
-    let length = u32::try_from(text.len())
-        .map_err(|_| setup("writing the plan")(io::ErrorKind::ArgumentListTooLong.into()))?;
-    let socket = running.control.get_mut();
-    socket
-        .write_all(&length.to_le_bytes())
-        .and_then(|()| socket.write_all(&text))
-        .map_err(setup("writing the plan"))?;
-    Ok(running)
+    send(&mut ours, plan).map_err(setup("writing the plan"))?;
+    Ok(Ready::new(ours, helper))
 }
 
 /// The same for a command that shares our own streams, and quicker while this process has one
-/// thread: a copy of it becomes the helper.
+/// thread: a copy of it becomes the helper, and works while we go on.
 ///
 /// # Errors
-/// As [`spawn`].
-pub fn spawn_sharing_streams(
-    recorded: &Recorded<Authorized<ProcessSpawn>>,
-    plan: Plan,
-    helper: &Path,
-) -> Result<Running, SpawnError> {
-    let job = job(recorded, plan);
+/// As [`prepare`].
+pub fn prepare_sharing_streams(plan: &Plan, helper: &Path) -> Result<Ready, SpawnError> {
     let (ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
-    if let Some(helper) = sys::copy_as_helper(theirs, &job).map_err(setup("starting the helper"))? {
-        return Ok(Running {
-            control: BufReader::new(ours),
-            helper,
-            program: job.program,
-        });
+    if let Some(helper) = sys::copy_as_helper(theirs, plan).map_err(setup("starting the helper"))? {
+        return Ok(Ready::new(ours, helper));
     }
     let streams = Streams {
         stdin: Stdio::inherit(),
         stdout: Stdio::inherit(),
         stderr: Stdio::inherit(),
     };
-    spawn(recorded, job.plan, streams, helper)
+    prepare(plan, streams, helper)
 }
 
-fn job(spawn: &Recorded<Authorized<ProcessSpawn>>, plan: Plan) -> Job {
-    let request = spawn.get().request();
-    Job {
-        program: request.program.clone(),
-        argv: request.argv.clone(),
-        cwd: request.cwd.clone(),
-        plan,
+/// Starts the authorized and recorded `spawn` as `plan` says. `helper` is this binary.
+///
+/// # Errors
+/// As [`prepare`] and [`Ready::start`].
+pub fn spawn(
+    spawn: &Recorded<Authorized<ProcessSpawn>>,
+    plan: &Plan,
+    streams: Streams,
+    helper: &Path,
+) -> Result<Running, SpawnError> {
+    prepare(plan, streams, helper)?.start(spawn)
+}
+
+impl Ready {
+    fn new(control: UnixStream, helper: Helper) -> Self {
+        Self {
+            control: BufReader::new(control),
+            helper,
+            ended: false,
+        }
+    }
+
+    /// Starts the authorized and recorded `spawn`.
+    ///
+    /// Returns once the helper has the command; [`Running::wait`] or [`Running::wait_async`] tells
+    /// whether it started and how it ended.
+    ///
+    /// # Errors
+    /// When the helper does not take the command.
+    pub fn start(
+        mut self,
+        spawn: &Recorded<Authorized<ProcessSpawn>>,
+    ) -> Result<Running, SpawnError> {
+        let request = spawn.get().request();
+        let command = Command {
+            program: request.program.clone(),
+            argv: request.argv.clone(),
+            cwd: request.cwd.clone(),
+        };
+        match send(self.control.get_mut(), &command) {
+            // A helper that could not set up has said why and is gone: waiting tells.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            sent => sent.map_err(setup("sending the command"))?,
+        }
+        Ok(Running {
+            program: command.program,
+            ready: self,
+        })
     }
 }
+
+/// Sends one message: its length as 4 bytes, little-endian, then JSON.
+fn send(control: &mut UnixStream, message: &impl Serialize) -> io::Result<()> {
+    let mut text = vec![0; LENGTH];
+    serde_json::to_writer(&mut text, message)?;
+    let length = u32::try_from(text.len() - LENGTH)
+        .map_err(|_| io::Error::from(io::ErrorKind::ArgumentListTooLong))?;
+    text[..LENGTH].copy_from_slice(&length.to_le_bytes());
+    control.write_all(&text)
+}
+
+/// The bytes of a message's length.
+const LENGTH: usize = 4;
 
 fn setup(step: &str) -> impl FnOnce(io::Error) -> SpawnError {
     let step = step.to_owned();
@@ -201,16 +234,9 @@ impl Running {
     /// When it did not start, or the helper was lost.
     pub fn wait(mut self) -> Result<Outcome, SpawnError> {
         let mut line = String::new();
-        loop {
-            line.clear();
-            match self.control.read_line(&mut line) {
-                Ok(0) | Err(_) => return self.lost(),
-                Ok(_) => {}
-            }
-            if let Some(ended) = self.take(&line) {
-                return ended;
-            }
-        }
+        // What cannot be read is taken like a helper that says nothing.
+        let _ = self.ready.control.read_line(&mut line);
+        self.take(&line)
     }
 
     /// The same, without blocking the runtime's thread.
@@ -223,59 +249,49 @@ impl Running {
             step: "watching the helper".to_owned(),
             cause,
         };
-        let socket = self.control.get_ref().try_clone().map_err(failed)?;
+        let socket = self.ready.control.get_ref().try_clone().map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = tokio::net::UnixStream::from_std(socket).map_err(failed)?;
-        let mut lines = tokio::io::BufReader::new(socket);
         let mut line = String::new();
-        loop {
-            line.clear();
-            match lines.read_line(&mut line).await {
-                Ok(0) | Err(_) => return self.lost(),
-                Ok(_) => {}
-            }
-            if let Some(ended) = self.take(&line) {
-                return ended;
-            }
-        }
+        let _ = tokio::io::BufReader::new(socket).read_line(&mut line).await;
+        self.take(&line)
     }
 
-    fn take(&mut self, line: &str) -> Option<Result<Outcome, SpawnError>> {
+    /// Takes the helper's one message.
+    fn take(&mut self, line: &str) -> Result<Outcome, SpawnError> {
         match serde_json::from_str(line) {
-            Ok(Message::Started { .. }) => None,
-            Ok(Message::Ended { outcome }) => Some(Ok(outcome)),
+            Ok(Message::Ended { outcome }) => {
+                self.ready.ended = true;
+                Ok(outcome)
+            }
             Ok(Message::Failed { step, errno }) => {
                 let cause = io::Error::from_raw_os_error(errno);
                 let program = self.program.clone();
-                Some(Err(if step == EXEC_STEP {
+                Err(if step == EXEC_STEP {
                     SpawnError::Exec { program, cause }
                 } else {
                     SpawnError::Setup { step, cause }
-                }))
+                })
             }
-            Err(_) => Some(self.lost()),
+            Err(_) => Err(SpawnError::HelperLost),
         }
-    }
-
-    fn lost(&mut self) -> Result<Outcome, SpawnError> {
-        Err(SpawnError::HelperLost)
     }
 }
 
-impl Drop for Running {
+impl Drop for Ready {
     /// Closing the control socket makes the helper end the command's whole tree and then itself.
     /// Waiting for it here keeps the promise that nothing outlives the call.
     fn drop(&mut self) {
         let _ = self.control.get_ref().shutdown(std::net::Shutdown::Both);
-        self.helper.wait();
+        self.helper.wait(self.ended);
     }
 }
 
-/// Reads a job as [`spawn`] wrote it. The length is bounded: 64 MiB holds any argument list that
+/// Reads a message as codex sent it. The length is bounded: 64 MiB holds any argument list that
 /// the kernel takes (`ARG_MAX` and the plan's paths).
-pub(crate) fn read_job(control: &mut UnixStream) -> io::Result<Job> {
+pub(crate) fn receive<T: DeserializeOwned>(control: &mut UnixStream) -> io::Result<T> {
     const LIMIT: u32 = 64 << 20;
-    let mut length = [0; 4];
+    let mut length = [0; LENGTH];
     control.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);
     if length > LIMIT {

@@ -37,15 +37,10 @@ impl From<&PatternText> for PathPattern {
     }
 }
 
-/// What the helper tells the one who started it: one JSON object a line.
+/// What the helper tells the one who started it, once: a JSON object on a line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Message {
-    /// The command runs.
-    Started {
-        /// Its process id.
-        pid: u32,
-    },
     /// It could not be confined or started.
     Failed {
         /// What was being done.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::capability::Capabilities;
-use crate::spawn::{Job, Streams};
+use crate::plan::Plan;
+use crate::spawn::Streams;
 
 pub(crate) fn probe() -> Capabilities {
     Capabilities::NONE
@@ -18,7 +19,7 @@ pub(crate) fn probe() -> Capabilities {
 pub(crate) enum Helper {}
 
 impl Helper {
-    pub(crate) fn wait(&mut self) {
+    pub(crate) fn wait(&mut self, _: bool) {
         match *self {}
     }
 }
@@ -27,7 +28,7 @@ pub(crate) fn start_helper(_: &Path, _: BorrowedFd<'_>, _: Streams) -> io::Resul
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn copy_as_helper(_: UnixStream, _: &Job) -> io::Result<Option<Helper>> {
+pub(crate) fn copy_as_helper(_: UnixStream, _: &Plan) -> io::Result<Option<Helper>> {
     Ok(None)
 }
 

@@ -3,12 +3,12 @@
 //! Raw calls instead of a crate: plans carry rights as data that every host can make, the level
 //! was judged before, and nothing here may quietly do less than the plan says.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use codex_protocol::glob;
 use codex_protocol::secrets::PathPattern;
@@ -74,6 +74,7 @@ pub(super) fn build(ruleset: &Ruleset) -> io::Result<OwnedFd> {
     let mut builder = Builder {
         ruleset: ruleset_fd.as_raw_fd(),
         opened: Vec::new(),
+        parent: None,
     };
     for rule in &ruleset.rules {
         let patterns = rule.except.iter().map(PathPattern::from);
@@ -124,6 +125,9 @@ fn may_read(path: &Path) -> bool {
 struct Builder {
     ruleset: i32,
     opened: Vec<i32>,
+    /// The directory that the last rule's path was in, so that the next need not be looked up
+    /// from the root.
+    parent: Option<(PathBuf, OwnedFd)>,
 }
 
 impl Drop for Builder {
@@ -195,20 +199,30 @@ impl Builder {
         Ok(())
     }
 
+    fn look_up(&mut self, path: &Path) -> Option<i32> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return open_path(libc::AT_FDCWD, path.as_os_str());
+        };
+        let same = |(last, _): &(PathBuf, OwnedFd)| last.as_os_str() == parent.as_os_str();
+        if !self.parent.as_ref().is_some_and(same) {
+            let fd = open_path(libc::AT_FDCWD, parent.as_os_str())?;
+            // SAFETY: the kernel has just given this descriptor to us.
+            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+            self.parent = Some((parent.to_owned(), fd));
+        }
+        let (_, parent) = self.parent.as_ref()?;
+        open_path(parent.as_raw_fd(), name)
+    }
+
     /// Adds one rule. `kind` is what the path is, where that is known already.
     fn add(&mut self, path: &Path, kind: Option<fs::FileType>, rights: u64) -> io::Result<()> {
         if rights == 0 {
             return Ok(());
         }
-        let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
+        // What is not there, or may not be looked up, gets no rights; that only narrows.
+        let Some(fd) = self.look_up(path) else {
             return Ok(());
         };
-        // SAFETY: `name` is a C string that outlives the call.
-        let fd = unsafe { libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
-        if fd < 0 {
-            // What is not there, or may not be looked up, gets no rights; that only narrows.
-            return Ok(());
-        }
         if self.opened.len() >= MOST_OPEN {
             self.close();
         }
@@ -243,6 +257,13 @@ impl Builder {
             other => other.map(drop),
         }
     }
+}
+
+fn open_path(directory: i32, path: &OsStr) -> Option<i32> {
+    let name = CString::new(path.as_bytes()).ok()?;
+    // SAFETY: `name` is a C string that outlives the call.
+    let fd = unsafe { libc::openat(directory, name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+    (fd >= 0).then_some(fd)
 }
 
 fn is_directory(fd: i32) -> io::Result<bool> {

@@ -16,7 +16,8 @@ use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 
 use crate::capability::Capabilities;
-use crate::spawn::{HELPER_ARGUMENT, Job, Streams};
+use crate::plan::Plan;
+use crate::spawn::{HELPER_ARGUMENT, Streams};
 
 pub use watcher::run_helper;
 
@@ -47,21 +48,26 @@ pub(crate) enum Helper {
 }
 
 impl Helper {
-    /// Waits until it has ended.
-    pub(crate) fn wait(&mut self) {
+    /// Waits until it has ended. `leaving` says that it has reported the end of everything.
+    pub(crate) fn wait(&mut self, leaving: bool) {
         match self {
             // It was started by us and is waited for once, so there is nothing that can fail.
             Self::Started(child) => drop(child.wait()),
-            // SAFETY: the call takes numbers and a null pointer for a status that nobody needs.
-            Self::Copy(pid) => drop(unsafe { libc::waitpid(*pid, std::ptr::null_mut(), 0) }),
+            // A copy that leaves only has its memory taken down, which a run of one command need
+            // not wait for: the kernel reaps it when we end.
+            Self::Copy(pid) => {
+                let options = if leaving { libc::WNOHANG } else { 0 };
+                // SAFETY: the call takes numbers and a null pointer for a status nobody needs.
+                unsafe { libc::waitpid(*pid, std::ptr::null_mut(), options) };
+            }
         }
     }
 }
 
-/// Makes a copy of this process the helper for `job`, whose command shares our streams. `None`
+/// Makes a copy of this process the helper for `plan`, whose command shares our streams. `None`
 /// where this process has more than one thread.
-pub(crate) fn copy_as_helper(control: UnixStream, job: &Job) -> io::Result<Option<Helper>> {
-    Ok(watcher::fork_helper(control, job)?.map(Helper::Copy))
+pub(crate) fn copy_as_helper(control: UnixStream, plan: &Plan) -> io::Result<Option<Helper>> {
+    Ok(watcher::fork_helper(control, plan)?.map(Helper::Copy))
 }
 
 /// Starts `helper` with its end of the control socket.

@@ -6,22 +6,26 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::seccomp::Program;
+use super::seccomp::Program as Filter;
 use super::{check, landlock};
-use crate::plan::Terminal;
-use crate::spawn::{EXEC_STEP, Job};
+use crate::plan::{Plan, Terminal};
+use crate::spawn::{Command, EXEC_STEP};
 
-/// Everything made before the process is, so that what can fail early does.
-pub(super) struct Prepared {
+/// What a plan amounts to, made before there is a command, so that what can fail early does.
+pub(super) struct Confinement {
     rulesets: Vec<OwnedFd>,
-    filter: Option<Program>,
-    program: CString,
-    argv: Vec<CString>,
+    filter: Option<Filter>,
     environment: Vec<CString>,
-    cwd: CString,
     terminal: Terminal,
     memory: Option<u64>,
     confined: bool,
+}
+
+/// The command in the kernel's form.
+pub(super) struct Program {
+    program: CString,
+    argv: Vec<CString>,
+    cwd: CString,
 }
 
 /// The step that failed, and how.
@@ -31,74 +35,82 @@ fn c_string(text: &OsStr) -> Result<CString, Failure> {
     CString::new(text.as_bytes()).map_err(|e| ("reading the arguments", e.into()))
 }
 
-pub(super) fn prepare(job: &Job) -> Result<Prepared, Failure> {
-    let confinement = job.plan.confinement.as_ref();
+pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
+    let confinement = plan.confinement.as_ref();
+    if confinement.is_some() {
+        empty_bounding_set();
+    }
     let mut rulesets = Vec::new();
     for ruleset in confinement.iter().flat_map(|c| &c.rulesets) {
         rulesets.push(landlock::build(ruleset).map_err(|e| ("building the Landlock ruleset", e))?);
     }
     let filter = match confinement {
         Some(c) if !c.filter.rules.is_empty() => {
-            Some(Program::new(&c.filter).map_err(|e| ("building the seccomp filter", e))?)
+            Some(Filter::new(&c.filter).map_err(|e| ("building the seccomp filter", e))?)
         }
         _ => None,
     };
-    let mut environment = Vec::with_capacity(job.plan.environment.len());
-    for (name, value) in &job.plan.environment {
+    let mut environment = Vec::with_capacity(plan.environment.len());
+    for (name, value) in &plan.environment {
         let mut text = name.clone();
         text.push("=");
         text.push(value);
         environment.push(c_string(&text)?);
     }
-    Ok(Prepared {
+    Ok(Confinement {
         rulesets,
         filter,
-        program: c_string(job.program.as_os_str())?,
-        argv: job
-            .argv
-            .iter()
-            .map(|a| c_string(a))
-            .collect::<Result<_, _>>()?,
         environment,
-        cwd: c_string(job.cwd.as_os_str())?,
-        terminal: job.plan.terminal,
-        memory: job.plan.limits.memory,
+        terminal: plan.terminal,
+        memory: plan.limits.memory,
         confined: confinement.is_some(),
     })
 }
 
+pub(super) fn program(command: &Command) -> Result<Program, Failure> {
+    Ok(Program {
+        program: c_string(command.program.as_os_str())?,
+        argv: command
+            .argv
+            .iter()
+            .map(|a| c_string(a))
+            .collect::<Result<_, _>>()?,
+        cwd: c_string(command.cwd.as_os_str())?,
+    })
+}
+
 /// Becomes the command; returns only if that failed.
-pub(super) fn become_command(prepared: &Prepared) -> Failure {
-    match confine(prepared) {
+pub(super) fn become_command(confinement: &Confinement, program: &Program) -> Failure {
+    match confine(confinement, program) {
         Err(failure) => failure,
-        Ok(()) => (EXEC_STEP, exec(prepared)),
+        Ok(()) => (EXEC_STEP, exec(program, &confinement.environment)),
     }
 }
 
-fn confine(prepared: &Prepared) -> Result<(), Failure> {
+fn confine(confinement: &Confinement, program: &Program) -> Result<(), Failure> {
     let at = |step: &'static str| move |cause: io::Error| (step, cause);
     default_signals();
     // The helper ends the command; should the helper itself be killed, the kernel does.
     // SAFETY: prctl with these constants touches no memory.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into())
         .map_err(at("tying to the helper"))?;
-    if prepared.terminal == Terminal::None {
+    if confinement.terminal == Terminal::None {
         // SAFETY: no memory is touched.
         check(unsafe { libc::setsid() }.into()).map_err(at("leaving the terminal"))?;
     }
     limit(libc::RLIMIT_CORE, 0).map_err(at("limiting core dumps"))?;
-    if let Some(bytes) = prepared.memory {
+    if let Some(bytes) = confinement.memory {
         limit(libc::RLIMIT_DATA, bytes).map_err(at("limiting memory"))?;
     }
     // SAFETY: the path is a C string that outlives the call.
-    check(unsafe { libc::chdir(prepared.cwd.as_ptr()) }.into())
+    check(unsafe { libc::chdir(program.cwd.as_ptr()) }.into())
         .map_err(at("entering the working directory"))?;
-    if prepared.confined {
+    if confinement.confined {
         drop_capabilities().map_err(at("dropping capabilities"))?;
         // SAFETY: prctl with these constants touches no memory.
         check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())
             .map_err(at("giving up new privileges"))?;
-        for ruleset in &prepared.rulesets {
+        for ruleset in &confinement.rulesets {
             landlock::restrict(ruleset).map_err(at("entering the Landlock domain"))?;
         }
     }
@@ -113,7 +125,7 @@ fn confine(prepared: &Prepared) -> Result<(), Failure> {
         )
     })
     .map_err(at("closing descriptors"))?;
-    if let Some(filter) = &prepared.filter {
+    if let Some(filter) = &confinement.filter {
         filter
             .install()
             .map_err(at("installing the seccomp filter"))?;
@@ -157,15 +169,22 @@ const LAST_CAPABILITY: u64 = 47;
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
-/// Root in a sandbox keeps its user id and none of its powers.
-fn drop_capabilities() -> io::Result<()> {
-    // The bounding set goes first: emptying it takes a capability that the next step drops.
+/// Empties the set of capabilities that anything this process starts could ever gain. Done by the
+/// helper, which needs none of them later, while it waits for a command.
+fn empty_bounding_set() {
     for capability in 0..=LAST_CAPABILITY {
         // SAFETY: prctl with numbers touches no memory. It fails where the kernel has no such
         // capability, or where we have no right to drop it and therefore none to keep.
-        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+            return;
+        }
     }
-    // SAFETY: as above; fails on kernels without ambient capabilities, which then has none.
+}
+
+/// Root in a sandbox keeps its user id and none of its powers.
+fn drop_capabilities() -> io::Result<()> {
+    // SAFETY: prctl with numbers touches no memory; it fails on kernels without ambient
+    // capabilities, where there are none.
     unsafe {
         libc::prctl(
             libc::PR_CAP_AMBIENT,
@@ -184,7 +203,7 @@ fn drop_capabilities() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }).map(drop)
 }
 
-fn exec(prepared: &Prepared) -> io::Error {
+fn exec(program: &Program, environment: &[CString]) -> io::Error {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
         strings
             .iter()
@@ -192,11 +211,11 @@ fn exec(prepared: &Prepared) -> io::Error {
             .chain([std::ptr::null()])
             .collect()
     };
-    let (argv, environment) = (pointers(&prepared.argv), pointers(&prepared.environment));
+    let (argv, environment) = (pointers(&program.argv), pointers(environment));
     // SAFETY: the arrays end with a null pointer and outlive the call.
     unsafe {
         libc::execve(
-            prepared.program.as_ptr(),
+            program.program.as_ptr(),
             argv.as_ptr(),
             environment.as_ptr(),
         )

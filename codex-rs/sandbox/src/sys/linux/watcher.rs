@@ -3,16 +3,17 @@
 
 use std::borrow::Borrow;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::check;
-use super::setup::{self, Failure, Prepared};
+use super::setup::{self, Confinement, Failure, Program};
 use super::tree::{self, Reaped};
-use crate::spawn::{self, Job, Outcome};
+use crate::plan::Plan;
+use crate::spawn::{self, Outcome};
 use crate::wire::Message;
 
 /// Runs the helper: `argv[2]` is the number of the control socket that codex passed on.
@@ -30,15 +31,16 @@ pub fn run_helper() -> ExitCode {
     }
     // SAFETY: codex passed this descriptor to us alone; nothing else in this process uses it.
     let mut control = unsafe { UnixStream::from_raw_fd(fd) };
-    let job = spawn::read_job(&mut control).map_err(|cause| ("reading the plan", cause));
-    serve(&mut control, job);
+    let plan: Result<Plan, Failure> =
+        spawn::receive(&mut control).map_err(|cause| ("reading the plan", cause));
+    serve(&mut control, plan);
     ExitCode::SUCCESS
 }
 
 /// Makes a copy of this process the helper, without starting the binary again: quicker, and
 /// possible only while there is one thread, since a lock that another thread holds would stay
 /// held in the copy. `None` where there are more.
-pub(super) fn fork_helper(control: UnixStream, job: &Job) -> io::Result<Option<i32>> {
+pub(super) fn fork_helper(control: UnixStream, plan: &Plan) -> io::Result<Option<i32>> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Ok(None);
     }
@@ -50,16 +52,16 @@ pub(super) fn fork_helper(control: UnixStream, job: &Job) -> io::Result<Option<i
     }
     let mut control = control;
     // Nothing of ours is used from here on, so closing what Rust values own harms nobody.
-    let job = own_descriptors(control.as_raw_fd())
-        .map(|()| job)
+    let plan = own_descriptors(control.as_raw_fd())
+        .map(|()| plan)
         .map_err(|e| ("closing descriptors", e));
-    serve(&mut control, job);
+    serve(&mut control, plan);
     // SAFETY: ends the copy at once, without running what the original still has to run.
     unsafe { libc::_exit(0) };
 }
 
-fn serve(control: &mut UnixStream, job: Result<impl Borrow<Job>, Failure>) {
-    let message = match job.and_then(|job| run(control, job.borrow())) {
+fn serve(control: &mut UnixStream, plan: Result<impl Borrow<Plan>, Failure>) {
+    let message = match plan.and_then(|plan| run(control, plan.borrow())) {
         Ok(outcome) => Message::Ended { outcome },
         Err((step, cause)) => {
             tree::end();
@@ -95,22 +97,17 @@ fn tell(control: &mut UnixStream, message: &Message) -> io::Result<()> {
     control.write_all(&line)
 }
 
-fn run(control: &mut UnixStream, job: &Job) -> Result<Outcome, Failure> {
+fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
     let at = |step: &'static str| move |cause: io::Error| (step, cause);
     let children = block_signals().map_err(at("blocking signals"))?;
     tree::adopt_orphans().map_err(at("adopting orphans"))?;
-    let deadline = job.plan.limits.timeout.map(|limit| Instant::now() + limit);
-    let prepared = setup::prepare(job)?;
-    let pid = start(&prepared)?;
-    tell(
-        control,
-        &Message::Started {
-            pid: pid.cast_unsigned(),
-        },
-    )
-    .map_err(at("reporting the start"))?;
+    let confinement = setup::confinement(plan)?;
+    // Until here nothing was done for a command, and codex may yet not permit one.
+    let command = spawn::receive(control).map_err(at("waiting for the command"))?;
+    let deadline = plan.limits.timeout.map(|limit| Instant::now() + limit);
+    let pid = start(&confinement, &setup::program(&command)?)?;
     let outcome =
-        watch(control, &children, pid, deadline).map_err(at("waiting for the command"))?;
+        watch(control, &children, pid, deadline).map_err(at("waiting for the command's end"))?;
     tree::end();
     Ok(outcome)
 }
@@ -133,45 +130,45 @@ fn block_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Makes the process that becomes the command, and waits until it has or could not.
-fn start(prepared: &Prepared) -> Result<i32, Failure> {
-    let (mut report, to_report) = io::pipe().map_err(|e| ("making a pipe", e))?;
-    // SAFETY: this process has one thread, so the copy can go on as normal code.
-    let pid = unsafe { libc::fork() };
-    check(pid.into()).map_err(|e| ("making a process", e))?;
-    if pid == 0 {
-        drop(report);
-        let (step, cause) = setup::become_command(prepared);
-        let mut to_report = to_report;
-        let _ = write!(
-            to_report,
-            "{} {step}",
-            cause.raw_os_error().unwrap_or(libc::EIO)
-        );
-        // SAFETY: ends the copy at once, without running what the original still has to run.
-        unsafe { libc::_exit(127) };
-    }
-    drop(to_report);
-    let mut text = String::new();
-    report
-        .read_to_string(&mut text)
-        .map_err(|e| ("waiting for the start", e))?;
-    let Some((errno, step)) = text.split_once(' ') else {
-        return Ok(pid);
-    };
-    let errno = errno.parse().unwrap_or(libc::EIO);
-    // The steps are fixed texts of `setup`; one comes back by being looked for among them.
-    let step = if step == spawn::EXEC_STEP {
-        spawn::EXEC_STEP
-    } else {
-        leak(step)
-    };
-    Err((step, io::Error::from_raw_os_error(errno)))
+/// The stack of the command's process before it is the command: what `setup` does there takes a
+/// few kilobytes, and the arguments' pointers are on the heap.
+const STACK: usize = 256 << 10;
+
+/// What the process that becomes the command is given, and gives back.
+struct Start<'a> {
+    confinement: &'a Confinement,
+    program: &'a Program,
+    failure: Option<Failure>,
 }
 
-/// A text that lives as long as the process: the helper reports one failure and ends.
-fn leak(text: &str) -> &'static str {
-    Box::leak(text.to_owned().into_boxed_str())
+/// Runs on a stack of its own, in memory that it shares with the helper, which waits meanwhile.
+extern "C" fn become_command(start: *mut libc::c_void) -> i32 {
+    // SAFETY: `start` is the structure below, which nobody else touches until we have ended.
+    let start = unsafe { &mut *start.cast::<Start<'_>>() };
+    start.failure = Some(setup::become_command(start.confinement, start.program));
+    127
+}
+
+/// Makes the process that becomes the command, and waits until it has or could not.
+///
+/// As `vfork`: no page is copied, and what failed is left in memory.
+fn start(confinement: &Confinement, program: &Program) -> Result<i32, Failure> {
+    let mut start = Start {
+        confinement,
+        program,
+        failure: None,
+    };
+    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack grows down from its end and, as the structure, outlives the call, which
+    // returns when the process has become the command or ended. This process has one thread and
+    // blocks every signal, so nothing else runs in the shared memory.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr_range().end;
+        libc::clone(become_command, top.cast(), flags, (&raw mut start).cast())
+    };
+    check(pid.into()).map_err(|e| ("making a process", e))?;
+    start.failure.take().map_or(Ok(pid), Err)
 }
 
 /// Waits for the command's end, the deadline, or codex's end, whichever is first.
