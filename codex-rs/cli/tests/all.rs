@@ -17,6 +17,7 @@ mod all {
     mod provider_faults;
     mod sandbox;
     mod sandbox_grants;
+    mod search;
     mod tools;
     mod wires;
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, FileType, OpenOptions};
 use codex_protocol::gate::Authorized;
@@ -47,10 +47,18 @@ fn root_of(path: &Path) -> &Path {
 
 fn open(path: &Path) -> io::Result<File> {
     let (dir, name) = parent(path, false)?;
-    let file = dir.open_with(
-        name,
-        OpenOptions::new().read(true).follow(FollowSymlinks::No),
-    )?;
+    open_in(&dir, name)
+}
+
+/// Opens a regular file of `dir` for reading, without following a symlink. Nothing is waited for:
+/// a pipe that nobody writes to is no regular file either.
+///
+/// # Errors
+/// What the system says; that it is no regular file.
+pub(crate) fn open_in(dir: &Dir, name: &OsStr) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).nonblock(true).follow(FollowSymlinks::No);
+    let file = dir.open_with(name, &options)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::Error::new(
@@ -148,15 +156,38 @@ pub fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
+/// What a permitted path names: the door to everything below it.
+pub(crate) enum Opened {
+    /// A directory. What is opened from it without following symlinks lies below it.
+    Directory(Dir),
+    /// A regular file.
+    File(File),
+}
+
+/// Opens the file or directory of a request.
+///
+/// # Errors
+/// What the system says; that it is neither.
+pub(crate) fn open_either(request: &Recorded<Authorized<FileRead>>) -> io::Result<Opened> {
+    let path = &request.get().request().path;
+    let Some(name) = path.file_name() else {
+        return Dir::open_ambient_dir(path, ambient_authority()).map(Opened::Directory);
+    };
+    let (dir, _) = parent(path, false)?;
+    match dir.open_dir_nofollow(name) {
+        Ok(found) => Ok(Opened::Directory(found)),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => open_in(&dir, name).map(Opened::File),
+        Err(e) => Err(e),
+    }
+}
+
 /// The entries of a directory, each with whether it is a directory and whether it is a symlink.
 ///
 /// # Errors
 /// What the system says.
 pub fn list(request: &Recorded<Authorized<FileRead>>) -> io::Result<Vec<(OsString, FileType)>> {
-    let path = &request.get().request().path;
-    let directory = match path.file_name() {
-        Some(name) => parent(path, false)?.0.open_dir_nofollow(name)?,
-        None => Dir::open_ambient_dir(path, ambient_authority())?,
+    let Opened::Directory(directory) = open_either(request)? else {
+        return Err(io::ErrorKind::NotADirectory.into());
     };
     let entries = directory.entries()?;
     entries

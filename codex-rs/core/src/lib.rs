@@ -10,6 +10,7 @@ pub mod output;
 pub mod patch;
 pub mod paths;
 pub mod places;
+pub mod search;
 pub mod session;
 pub mod store;
 pub mod tools;

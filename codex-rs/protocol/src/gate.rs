@@ -181,6 +181,28 @@ fn file_read(layer: &Layer, verdict: Verdicts, read: &FileRead) -> Decision {
     verdict.allow(rule::FS_READ)
 }
 
+/// Whether every file below `directory`, reached without a symlink, gets [`Effect::Allow`] for
+/// reading, those named as [`secrets::is_env_file`] knows aside: what goes through a tree need
+/// then not ask for each. `false` where that is not certain.
+#[must_use]
+pub fn reads_all_below(policy: &Policy, directory: &Path) -> bool {
+    let is_root = directory.parent().is_none();
+    let shows_the_system = ["/dev", "/proc"]
+        .iter()
+        .any(|place| glob::below(directory, Path::new(place)).is_some());
+    let request = FileRead {
+        path: directory.to_owned(),
+    };
+    let holds_closed = |layer: &Layer| {
+        let trusted = layer.profile == SecurityProfile::Trusted;
+        let denied = layer
+            .denied_reads()
+            .any(|denied| glob::below(denied, directory).is_some());
+        denied || (!trusted && (is_root || shows_the_system || layer.holds_secrets(directory)))
+    };
+    decide(policy, request.view()).effect == Effect::Allow && !policy.layers().any(holds_closed)
+}
+
 /// Whether a path is a device other than those that hold nothing of this machine's.
 fn is_closed_device(path: &Path) -> bool {
     // As everywhere, what denies compares without regard to case, what allows compares exactly.

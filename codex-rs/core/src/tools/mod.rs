@@ -3,6 +3,7 @@
 mod apply_patch;
 mod list_dir;
 mod read_file;
+mod search;
 mod shell;
 mod update_plan;
 mod write_file;
@@ -20,6 +21,7 @@ use crate::paths;
 pub use apply_patch::ApplyPatch;
 pub use list_dir::ListDir;
 pub use read_file::ReadFile;
+pub use search::Search;
 pub use shell::Shell;
 pub use update_plan::UpdatePlan;
 pub use write_file::{EditFile, WriteFile};
@@ -35,6 +37,7 @@ pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Too
         Box::new(Shell::new(Arc::clone(workbench), workspace.to_owned())),
         Box::new(ReadFile::new(workspace.to_owned())),
         Box::new(ListDir::new(workspace.to_owned())),
+        Box::new(Search::new(workspace.to_owned())),
         Box::new(ApplyPatch::new(workspace.to_owned())),
         Box::new(EditFile::new(workspace.to_owned())),
         Box::new(WriteFile::new(workspace.to_owned())),

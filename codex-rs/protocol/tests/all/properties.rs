@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use codex_protocol::decision::{Decision, Effect, Remedy};
-use codex_protocol::gate::{WRITABLE_DEVICES, decide};
+use codex_protocol::gate::{WRITABLE_DEVICES, decide, reads_all_below};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{
     FileRead, FileWrite, ModelRequest, NetworkAccess, ProcessSpawn, Request, Requested, WriteKind,
 };
-use codex_protocol::secrets::PathPattern;
+use codex_protocol::secrets::{PathPattern, is_env_file};
 use codex_protocol::security_profile::SecurityProfile;
 use proptest::collection::vec;
 use proptest::option;
@@ -285,6 +285,21 @@ proptest! {
         prop_assert!(decision.effect == Effect::Deny || decision.effect == Effect::Allow
             || decision.remedy.is_some(), "what is asked can also be granted beforehand");
         prop_assert!(!decision.explanation().contains(char::is_control));
+    }
+
+    #[test]
+    fn a_tree_that_may_be_read_whole_holds_nothing_closed(
+        policy in some_policy(),
+        directory in any_path(),
+        names in vec(select(NAMES), 1..4),
+    ) {
+        let last = names[names.len() - 1];
+        if reads_all_below(&policy, &directory) && !is_env_file(last) {
+            let mut path = directory;
+            path.extend(names);
+            let read = Any::Read(FileRead { path });
+            prop_assert_eq!(effect(&policy, &read), Effect::Allow, "{:?}", read);
+        }
     }
 
     #[test]
