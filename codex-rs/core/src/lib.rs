@@ -3,6 +3,7 @@
 //! This crate touches no terminal, reads no environment variable and knows no provider: the
 //! composition root hands everything in.
 
+mod calls;
 pub mod command;
 pub mod files;
 pub mod instructions;

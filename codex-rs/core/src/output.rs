@@ -116,6 +116,22 @@ impl Capture {
     }
 }
 
+/// The most that the model gets of any call, in bytes: about 20,000 tokens at four bytes each. Tools
+/// have smaller limits of their own, and ways to ask for the rest.
+pub const LARGEST: usize = 80 << 10;
+
+/// The text cut to [`LARGEST`]: its head and its tail, with a line between them that says so.
+#[must_use]
+pub fn limited(text: String) -> String {
+    if text.len() <= LARGEST {
+        return text;
+    }
+    let head = &text[..text.floor_char_boundary(LARGEST / 2)];
+    let tail = &text[text.ceil_char_boundary(text.len() - LARGEST / 2)..];
+    let cut = text.len() - head.len() - tail.len();
+    format!("{head}\n[… {cut} bytes left out; ask for less at a time …]\n{tail}")
+}
+
 /// The text that `bytes` hold, without escape sequences and control characters other than line
 /// ends and tabs.
 #[must_use]
@@ -165,6 +181,16 @@ mod tests {
         assert_eq!(captured.text, "a\nred!");
         assert_eq!(captured.kept, None);
         assert!(!place.exists());
+    }
+
+    #[test]
+    fn no_result_is_longer_than_the_limit() {
+        let short = "ä".repeat(LARGEST / 2);
+        assert_eq!(limited(short.clone()), short);
+        let long = limited(format!("a{}z", "ä".repeat(LARGEST)));
+        assert!(long.len() < LARGEST + 100, "{}", long.len());
+        assert!(long.starts_with("aä") && long.ends_with("äz"));
+        assert!(long.contains("bytes left out"));
     }
 
     #[test]

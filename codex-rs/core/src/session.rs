@@ -13,6 +13,7 @@ use codex_protocol::request::ModelRequest;
 use codex_protocol::tool::{Fatal, Tool, ToolCall, ToolOutput, ToolSpec};
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::{Answering, Repeats};
 use crate::store::{Line, Store, StoreError};
 
 /// How far a turn may go.
@@ -38,9 +39,6 @@ impl Default for TurnLimits {
         }
     }
 }
-
-/// How many calls of one answer are run; the rest are answered with this limit.
-const CALLS_PER_ANSWER: usize = 64;
 
 /// How a turn ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +180,7 @@ impl Session {
         usage: &mut Usage,
     ) -> Result<Option<String>, TurnError> {
         self.push(Item::User { content: input })?;
+        let mut repeats = Repeats::default();
         for _ in 0..self.parts.limits.requests {
             if let Some(limit) = self
                 .parts
@@ -214,7 +213,8 @@ impl Session {
                 }
                 return Ok(message);
             }
-            self.answer_calls(&calls, interrupt, deadline).await?;
+            self.answer_calls(&calls, &mut repeats, interrupt, deadline)
+                .await?;
         }
         let limit = self.parts.limits.requests;
         Err(TurnError::Limit(format!(
@@ -298,67 +298,34 @@ impl Session {
         }
     }
 
-    /// Runs the calls in order and puts an answer to each into the conversation.
+    /// Runs the calls and puts an answer to each into the conversation.
     async fn answer_calls(
         &mut self,
         calls: &[ToolCall],
+        repeats: &mut Repeats,
         interrupt: &CancellationToken,
         deadline: Option<Instant>,
     ) -> Result<(), TurnError> {
-        let mut stopped: Option<TurnError> = None;
-        for (at, call) in calls.iter().enumerate() {
-            let output = if stopped.is_some() {
-                interrupted()
-            } else if at >= CALLS_PER_ANSWER {
-                let text = format!(
-                    "not run: one answer may hold {CALLS_PER_ANSWER} calls; make the rest in the next"
-                );
-                ToolOutput {
-                    text,
-                    success: false,
-                }
-            } else {
-                match until(interrupt, deadline, self.call(call)).await {
-                    Ok(Ok(output)) => output,
-                    Ok(Err(fatal)) => {
-                        stopped = Some(fatal.into());
-                        interrupted()
-                    }
-                    Err(early) => {
-                        stopped = Some(early);
-                        interrupted()
-                    }
-                }
-            };
-            self.push(output_item(call, &output))?;
-        }
-        stopped.map_or(Ok(()), Err)
-    }
-
-    async fn call(&self, call: &ToolCall) -> Result<ToolOutput, Fatal> {
-        let tools = &self.parts.tools;
-        match tools.iter().find(|t| t.spec().name == call.name) {
-            Some(tool) => tool.call(call, &self.parts.permissions).await,
-            None => {
-                let name: String = call.name.chars().take(64).collect();
-                let known: Vec<String> = tools.iter().map(|t| t.spec().name).collect();
-                let text = format!(
-                    "there is no tool '{}'; the tools are {}",
-                    name.escape_debug(),
-                    known.join(", ")
-                );
-                Ok(ToolOutput {
-                    text,
-                    success: false,
-                })
-            }
-        }
+        let Parts {
+            tools,
+            permissions,
+            store,
+            items,
+            ..
+        } = &mut self.parts;
+        let answering = Answering {
+            tools,
+            permissions,
+            interrupt,
+            deadline,
+        };
+        answering
+            .answer(calls, repeats, |item| keep(store.as_mut(), items, item))
+            .await
     }
 
     fn push(&mut self, item: Item) -> Result<(), StoreError> {
-        self.save(&Line::Item { item: item.clone() })?;
-        self.parts.items.push(item);
-        Ok(())
+        keep(self.parts.store.as_mut(), &mut self.parts.items, item)
     }
 
     fn save(&mut self, line: &Line) -> Result<(), StoreError> {
@@ -373,6 +340,15 @@ impl Session {
     }
 }
 
+/// Puts an item into the conversation, once it is saved.
+fn keep(store: Option<&mut Store>, items: &mut Vec<Item>, item: Item) -> Result<(), StoreError> {
+    if let Some(store) = store {
+        store.append(&Line::Item { item: item.clone() })?;
+    }
+    items.push(item);
+    Ok(())
+}
+
 struct Answer {
     items: Vec<Item>,
     usage: Usage,
@@ -381,7 +357,7 @@ struct Answer {
 
 /// Runs `work` until it is done, the person interrupts, or the time is up. Either way early, the
 /// work is dropped, which ends what it started.
-async fn until<T>(
+pub(crate) async fn until<T>(
     interrupt: &CancellationToken,
     deadline: Option<Instant>,
     work: impl Future<Output = T>,
@@ -416,7 +392,7 @@ fn as_message(item: &Item) -> Option<String> {
     }
 }
 
-fn output_item(call: &ToolCall, output: &ToolOutput) -> Item {
+pub(crate) fn output_item(call: &ToolCall, output: &ToolOutput) -> Item {
     Item::ToolOutput {
         call_id: call.call_id.clone(),
         output: output.text.clone(),
@@ -425,7 +401,7 @@ fn output_item(call: &ToolCall, output: &ToolOutput) -> Item {
     }
 }
 
-fn interrupted() -> ToolOutput {
+pub(crate) fn interrupted() -> ToolOutput {
     ToolOutput {
         text: "interrupted before it was done".to_owned(),
         success: false,
