@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use codex_core::session::{Parts, Session, TurnEnd, TurnError, TurnLimits};
 use codex_core::store::{Header, Store, Stored};
-use codex_core::{instructions, tools};
-use codex_protocol::event::{Event, EventSink};
+use codex_core::{agents_md, instructions, tools, window};
+use codex_protocol::event::{Event, EventSink, ItemDetails};
 use codex_protocol::ids::SessionId;
 use codex_protocol::model::{Content, Item};
 use codex_protocol::security_profile::SecurityProfile;
@@ -162,7 +162,7 @@ pub(crate) fn converse(
     base: &Base,
     setup: Setup,
     conversation: Conversation,
-    input: Vec<Content>,
+    mut input: Vec<Content>,
 ) -> Result<(Result<TurnEnd, TurnError>, Vec<Item>), Failure> {
     let workspace = base.places().workspace.clone();
     let (permissions, workbench, _guard) = setup.into_parts();
@@ -171,10 +171,24 @@ pub(crate) fn converse(
         .config
         .models
         .get(&conversation.chosen.model_name);
+    let context_window = settings
+        .and_then(|s| s.context_window)
+        .or(base.loaded.config.context_window)
+        .unwrap_or_else(|| window::of_model(&conversation.chosen.model_name));
     let told = settings.map_or(Instructions::Full, |s| s.instructions);
     let mut offered = tools::built_in(&workbench, &workspace);
     if let Some(names) = settings.and_then(|s| s.tools.as_ref()) {
         offered.retain(|tool| names.contains(&tool.spec().name));
+    }
+    if conversation.items.is_empty() && told != Instructions::None {
+        let found = agents_md::load(&permissions, &base.places().codex_home, &workspace)
+            .map_err(Failure::refused)?;
+        for message in found.notices {
+            let shown = permissions.items();
+            shown.completed(shown.new_id(), ItemDetails::Error { message });
+        }
+        // In the person's first message, so that it stays where it is in every request.
+        input.splice(0..0, found.text.map(|text| Content::Text { text }));
     }
     let parts = Parts {
         instructions: match told {
@@ -192,6 +206,7 @@ pub(crate) fn converse(
         store: conversation.store,
         items: conversation.items,
         limits: conversation.limits,
+        context_window,
     };
     let runtime = setup::runtime()?;
     let ended = runtime.block_on(async {

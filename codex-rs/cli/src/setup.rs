@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use codex_audit::writer::{AuditLog, Options};
 use codex_core::command::Workbench;
-use codex_core::{paths, places};
+use codex_core::{agents_md, paths, places};
 use codex_protocol::event::EventSink;
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::operation::{Evidence, Operation, Outcome};
@@ -342,6 +342,11 @@ impl Bench {
             source: GrantSource::Internal,
         };
         layer.grants.push(internal(Right::Read(outputs.clone())));
+        // The person's notes for agents lie in codex's own directory, which is a secret otherwise.
+        let notes = agents_md::file_in(&layer.places.codex_home);
+        layer
+            .grants
+            .extend(notes.map(|path| internal(Right::Read(path))));
         layer
             .grants
             .extend(temp_path.clone().map(|path| internal(Right::Write(path))));

@@ -3,8 +3,11 @@
 //! This crate touches no terminal, reads no environment variable and knows no provider: the
 //! composition root hands everything in.
 
+pub mod agents_md;
 mod calls;
 pub mod command;
+mod compact;
+mod compaction;
 pub mod files;
 pub mod instructions;
 pub mod output;
@@ -15,3 +18,4 @@ pub mod search;
 pub mod session;
 pub mod store;
 pub mod tools;
+pub mod window;

@@ -111,11 +111,16 @@ pub struct Parts {
     pub items: Vec<Item>,
     /// How far a turn may go.
     pub limits: TurnLimits,
+    /// Tokens that the model's window holds.
+    pub context_window: u64,
 }
 
 /// A conversation at work.
 pub struct Session {
-    parts: Parts,
+    pub(crate) parts: Parts,
+    /// How many items the last request and its answer had, and their tokens as the provider
+    /// counted them.
+    pub(crate) counted: Option<(usize, u64)>,
 }
 
 impl Session {
@@ -125,7 +130,10 @@ impl Session {
     /// # Errors
     /// When those answers cannot be saved.
     pub fn new(parts: Parts) -> Result<Self, StoreError> {
-        let mut session = Self { parts };
+        let mut session = Self {
+            parts,
+            counted: None,
+        };
         for call in open_calls(&session.parts.items) {
             session.push(output_item(&call, &interrupted()))?;
         }
@@ -193,8 +201,12 @@ impl Session {
                     usage.total()
                 )));
             }
-            let answer = until(interrupt, deadline, self.ask_model()).await??;
+            let answer = until(interrupt, deadline, self.answer(usage)).await??;
             usage.add(answer.usage);
+            self.show(&answer.items);
+            let asked = answer.usage.total();
+            let held = self.parts.items.len() + answer.items.len();
+            self.counted = (asked > 0).then_some((held, asked));
             let calls: Vec<ToolCall> = answer.items.iter().filter_map(as_call).collect();
             let message = answer.items.iter().rev().find_map(as_message);
             for item in answer.items {
@@ -222,8 +234,12 @@ impl Session {
         )))
     }
 
-    /// One request to the model, streamed to the front end.
-    async fn ask_model(&self) -> Result<Answer, TurnError> {
+    /// One request to the model with these items. Gives what it answered, not yet shown.
+    pub(crate) async fn ask_model(
+        &self,
+        items: Vec<Item>,
+        output_schema: Option<serde_json::Value>,
+    ) -> Result<Answer, TurnError> {
         let parts = &self.parts;
         let request = ModelRequest {
             provider: parts.model.provider().to_owned(),
@@ -234,14 +250,14 @@ impl Session {
         let prompt = Prompt {
             model: parts.model_name.clone(),
             instructions: parts.instructions.clone(),
-            items: parts.items.clone(),
+            items,
             tools: parts
                 .tools
                 .iter()
                 .map(|t| self.described(t.spec()))
                 .collect(),
             effort: parts.effort,
-            output_schema: parts.output_schema.clone(),
+            output_schema,
             cache_key: parts.permissions.subject().session_id.to_string(),
             max_output_tokens: None,
         };
@@ -262,7 +278,6 @@ impl Session {
                 }
                 ModelEvent::Item(item) => items.push(item),
                 ModelEvent::Completed { usage, stop } => {
-                    self.show(&items);
                     return Ok(Answer { items, usage, stop });
                 }
             }
@@ -273,7 +288,7 @@ impl Session {
         }))
     }
 
-    fn described(&self, spec: ToolSpec) -> ToolSpec {
+    pub(crate) fn described(&self, spec: ToolSpec) -> ToolSpec {
         if self.parts.compact_schemas {
             spec.compact()
         } else {
@@ -328,14 +343,14 @@ impl Session {
         keep(self.parts.store.as_mut(), &mut self.parts.items, item)
     }
 
-    fn save(&mut self, line: &Line) -> Result<(), StoreError> {
+    pub(crate) fn save(&mut self, line: &Line) -> Result<(), StoreError> {
         self.parts
             .store
             .as_mut()
             .map_or(Ok(()), |store| store.append(line))
     }
 
-    fn emit(&self, event: Event) {
+    pub(crate) fn emit(&self, event: Event) {
         self.parts.permissions.items().emit(event);
     }
 }
@@ -349,10 +364,11 @@ fn keep(store: Option<&mut Store>, items: &mut Vec<Item>, item: Item) -> Result<
     Ok(())
 }
 
-struct Answer {
-    items: Vec<Item>,
-    usage: Usage,
-    stop: StopReason,
+/// A complete answer of the model.
+pub(crate) struct Answer {
+    pub(crate) items: Vec<Item>,
+    pub(crate) usage: Usage,
+    pub(crate) stop: StopReason,
 }
 
 /// Runs `work` until it is done, the person interrupts, or the time is up. Either way early, the

@@ -48,6 +48,11 @@ pub enum Line {
         /// The item.
         item: Item,
     },
+    /// The conversation was made shorter: what was kept takes the place of every item above.
+    Compacted {
+        /// What was kept.
+        items: Vec<Item>,
+    },
     /// A turn ended.
     Turn {
         /// Tokens that it took.
@@ -283,6 +288,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<Stored, StoreError> {
                 ));
             }
             (Line::Item { item }, Some(stored)) => stored.items.push(item),
+            (Line::Compacted { items }, Some(stored)) => stored.items = items,
             (Line::Turn { steps, .. }, Some(stored)) => stored.steps = steps,
             _ => {
                 return Err(damaged(
