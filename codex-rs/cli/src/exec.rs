@@ -225,7 +225,11 @@ pub(crate) fn converse(
                 }
             }
         };
-        Ok((ended, session.into_items()))
+        let (items, left) = session.end().await;
+        Ok((
+            ended.and_then(|end| left.map(|()| end).map_err(TurnError::from)),
+            items,
+        ))
     });
     // A resolver that hangs in its own thread must not keep us from ending.
     runtime.shutdown_background();

@@ -9,6 +9,7 @@
 
 mod all {
     mod bad_input;
+    mod commands;
     mod demo;
     mod exec;
     mod fixture;

@@ -13,7 +13,7 @@ use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::capability::Capabilities;
 use codex_sandbox::plan::{self, CannotEnforce, Limits, Plan, Terminal, Wishes};
 use codex_sandbox::report::{Level, Report};
-use codex_sandbox::spawn::{self, Outcome, SpawnError, Streams};
+use codex_sandbox::spawn::{self, Outcome, Running, SpawnError, Streams};
 use codex_sandbox::survey;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -116,19 +116,7 @@ impl Workbench {
         timeout: Duration,
         name: &str,
     ) -> Result<Ran, CommandError> {
-        let limits = Limits {
-            timeout: Some(timeout),
-            memory: None,
-        };
-        let (plan, _) = self.plan(policy, Terminal::None, limits)?;
-        let (reader, writer) = io::pipe()?;
-        let streams = Streams {
-            stdin: Stdio::null(),
-            stdout: writer.try_clone()?.into(),
-            stderr: writer.into(),
-        };
-        let running = spawn::spawn(command, &plan, streams, &self.helper)?;
-        let mut reader = pipe::Receiver::from_owned_fd(reader.into())?;
+        let (running, mut reader) = self.begin(policy, command, Some(timeout), Stdio::null())?;
         let mut capture = Capture::new(self.outputs.join(format!("{name}.txt")));
         let read = async {
             let mut buffer = [0; 16 << 10];
@@ -146,5 +134,44 @@ impl Workbench {
             outcome,
             output: capture.finish(),
         })
+    }
+
+    /// Starts a recorded command with a pipe as its input and one for both its outputs, without a
+    /// terminal or a limit of time. Dropping the first value ends the command and all that it
+    /// started.
+    ///
+    /// # Errors
+    /// When the profile cannot be enforced, or the helper does not start.
+    pub fn start(
+        &self,
+        policy: &Policy,
+        command: &Recorded<Authorized<ProcessSpawn>>,
+    ) -> Result<(Running, pipe::Sender, pipe::Receiver), CommandError> {
+        let (stdin, writer) = io::pipe()?;
+        let writer = pipe::Sender::from_owned_fd(writer.into())?;
+        let (running, reader) = self.begin(policy, command, None, stdin.into())?;
+        Ok((running, writer, reader))
+    }
+
+    fn begin(
+        &self,
+        policy: &Policy,
+        command: &Recorded<Authorized<ProcessSpawn>>,
+        timeout: Option<Duration>,
+        stdin: Stdio,
+    ) -> Result<(Running, pipe::Receiver), CommandError> {
+        let limits = Limits {
+            timeout,
+            memory: None,
+        };
+        let (plan, _) = self.plan(policy, Terminal::None, limits)?;
+        let (reader, writer) = io::pipe()?;
+        let streams = Streams {
+            stdin,
+            stdout: writer.try_clone()?.into(),
+            stderr: writer.into(),
+        };
+        let running = spawn::spawn(command, &plan, streams, &self.helper)?;
+        Ok((running, pipe::Receiver::from_owned_fd(reader.into())?))
     }
 }

@@ -20,6 +20,7 @@ pub struct Capture {
     total: u64,
     place: PathBuf,
     file: Option<File>,
+    keeps: bool,
 }
 
 /// An output that was read.
@@ -43,7 +44,23 @@ impl Capture {
             total: 0,
             place,
             file: None,
+            keeps: true,
         }
+    }
+
+    /// The next part of an output that `whole` has as well: nothing of it is kept on disk beside.
+    #[must_use]
+    pub fn part_of(whole: &Self) -> Self {
+        Self {
+            keeps: false,
+            ..Self::new(whole.place.clone())
+        }
+    }
+
+    /// Whether there is nothing in it yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
     }
 
     /// Takes the next bytes. That the whole cannot be kept on disk is no reason to lose what is
@@ -57,7 +74,7 @@ impl Capture {
         if rest.is_empty() {
             return;
         }
-        if self.file.is_none() && self.total > SHOWN as u64 {
+        if self.keeps && self.file.is_none() && self.total > SHOWN as u64 {
             self.file = self.start_keeping().ok();
         }
         self.tail.extend(rest);
@@ -90,12 +107,19 @@ impl Capture {
     /// The output so far, cut to size. Bytes that are not UTF-8 are replaced, and escape
     /// sequences are taken out: they are for terminals, not for models.
     #[must_use]
-    pub fn finish(mut self) -> Captured {
-        let kept = self.file.take().map(|_| self.place.clone());
-        let tail = self.tail.make_contiguous();
+    pub fn finish(self) -> Captured {
+        self.so_far(&self)
+    }
+
+    /// The same of an output that goes on; `whole` is what it is a part of, or itself.
+    #[must_use]
+    pub fn so_far(&self, whole: &Self) -> Captured {
+        let kept = whole.file.as_ref().map(|_| whole.place.clone());
+        let (front, back) = self.tail.as_slices();
+        let tail = [front, back].concat();
         let cut = self.total - (self.head.len() + tail.len()) as u64;
         let text = if cut == 0 {
-            let whole = [&self.head, &*tail].concat();
+            let whole = [self.head.as_slice(), &tail].concat();
             printable(&whole)
         } else {
             let place = kept.as_deref().map_or_else(
@@ -105,7 +129,7 @@ impl Capture {
             format!(
                 "{}\n[… {cut} bytes left out; {place} …]\n{}",
                 printable(&self.head),
-                printable(tail)
+                printable(&tail)
             )
         };
         Captured {

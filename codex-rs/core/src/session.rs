@@ -174,10 +174,17 @@ impl Session {
         }
     }
 
-    /// The conversation as it stands.
-    #[must_use]
-    pub fn into_items(self) -> Vec<Item> {
-        self.parts.items
+    /// Ends what the tools' calls started and left at work, and gives the conversation as it
+    /// stands.
+    ///
+    /// # Errors
+    /// When the log did not take how something ended, beside the conversation.
+    pub async fn end(self) -> (Vec<Item>, Result<(), Fatal>) {
+        let mut ended = Ok(());
+        for tool in &self.parts.tools {
+            ended = ended.and(tool.end().await);
+        }
+        (self.parts.items, ended)
     }
 
     async fn run(

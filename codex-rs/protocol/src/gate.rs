@@ -461,7 +461,32 @@ impl<R: Requested> Authorized<R> {
         outcome: serde_json::Value,
     ) -> Result<(), RecordError> {
         let detail =
-            Some(serde_json::json!({ "phase": "outcome", "intent": intent, "outcome": outcome }));
+            serde_json::json!({ "phase": "outcome", "intent": intent, "outcome": outcome });
+        self.record_phase(recorder, subject, detail)
+    }
+
+    /// Writes what is about to be given to the running process whose intent stands at `intent`.
+    ///
+    /// # Errors
+    /// When the record cannot be written; nothing may be given to it then.
+    pub fn record_input(
+        &self,
+        recorder: &dyn Recorder,
+        subject: &Subject,
+        intent: Option<u64>,
+        input: serde_json::Value,
+    ) -> Result<(), RecordError> {
+        let detail = serde_json::json!({ "phase": "input", "intent": intent, "input": input });
+        self.record_phase(recorder, subject, detail)
+    }
+
+    fn record_phase(
+        &self,
+        recorder: &dyn Recorder,
+        subject: &Subject,
+        detail: serde_json::Value,
+    ) -> Result<(), RecordError> {
+        let detail = Some(detail);
         let entry = Entry {
             detail,
             ..entry(

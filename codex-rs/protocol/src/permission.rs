@@ -90,6 +90,13 @@ impl Items {
         id
     }
 
+    /// Announces how far a step is.
+    pub fn updated(&self, id: String, details: ItemDetails) {
+        self.sink.emit(Event::ItemUpdated {
+            item: ThreadItem { id, details },
+        });
+    }
+
     /// Announces how a step ended.
     pub fn completed(&self, id: String, details: ItemDetails) {
         self.sink.emit(Event::ItemCompleted {
@@ -123,7 +130,9 @@ impl From<RecordError> for NotPermitted {
     }
 }
 
-/// What tools ask before they act.
+/// What tools ask before they act. A clone has the same rights, log and steps: it is for work that
+/// outlasts a call.
+#[derive(Clone)]
 pub struct Permissions {
     policy: Policy,
     subject: Subject,
@@ -207,6 +216,20 @@ impl Permissions {
         recorded
             .get()
             .record_outcome(&*self.recorder, &self.subject, recorded.seq(), detail)
+    }
+
+    /// Writes what is about to be given to a running process that was permitted.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the run must end and nothing be given.
+    pub fn record_input<R: Requested>(
+        &self,
+        recorded: &Recorded<Authorized<R>>,
+        input: Value,
+    ) -> Result<(), RecordError> {
+        recorded
+            .get()
+            .record_input(&*self.recorder, &self.subject, recorded.seq(), input)
     }
 
     /// As [`Permissions::require`] where nobody can be asked and nothing may wait: what would ask

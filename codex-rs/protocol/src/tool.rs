@@ -95,7 +95,7 @@ pub trait Tool: Send + Sync {
     /// Whether calls may run beside one another.
     fn access(&self) -> Access;
 
-    /// Answers a call. Dropping the future ends what it started. A tool acts only through
+    /// Answers a call. Dropping the future ends what it started, or leaves that to [`Tool::end`]. A tool acts only through
     /// `permissions`, tells the front end about its step, and answers whatever the arguments are:
     /// what it cannot do it says.
     ///
@@ -106,6 +106,15 @@ pub trait Tool: Send + Sync {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>>;
+
+    /// Ends what was started by calls and outlasted them, and records how it ended. Called when
+    /// the session ends, however it does.
+    ///
+    /// # Errors
+    /// [`Fatal`] when that could not be recorded; everything is ended all the same.
+    fn end(&self) -> BoxFuture<'_, Result<(), Fatal>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 #[cfg(test)]

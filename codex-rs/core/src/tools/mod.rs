@@ -2,9 +2,11 @@
 
 mod apply_patch;
 mod list_dir;
+mod live;
 mod read_file;
 mod search;
 mod shell;
+mod start_command;
 mod update_plan;
 mod write_file;
 
@@ -23,6 +25,7 @@ pub use list_dir::ListDir;
 pub use read_file::ReadFile;
 pub use search::Search;
 pub use shell::Shell;
+pub use start_command::{StartCommand, StopCommand, WriteStdin};
 pub use update_plan::UpdatePlan;
 pub use write_file::{EditFile, WriteFile};
 
@@ -33,8 +36,16 @@ const LARGEST_ARGUMENTS: usize = 10 << 20;
 /// The built-in tools of a session that works in `workspace`.
 #[must_use]
 pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Tool>> {
+    let commands = Arc::new(live::Commands::default());
     vec![
         Box::new(Shell::new(Arc::clone(workbench), workspace.to_owned())),
+        Box::new(StartCommand::new(
+            Arc::clone(workbench),
+            workspace.to_owned(),
+            Arc::clone(&commands),
+        )),
+        Box::new(WriteStdin::new(Arc::clone(&commands))),
+        Box::new(StopCommand::new(commands)),
         Box::new(ReadFile::new(workspace.to_owned())),
         Box::new(ListDir::new(workspace.to_owned())),
         Box::new(Search::new(workspace.to_owned())),

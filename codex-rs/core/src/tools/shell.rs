@@ -13,7 +13,7 @@ use codex_protocol::tool::{
 };
 use codex_sandbox::spawn::{Outcome, SpawnError};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{arguments, failed, not_permitted};
 use crate::command::{CommandError, Workbench};
@@ -42,9 +42,19 @@ struct Arguments {
 /// Models are told to give a string; some give the list that other agents take.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Command {
+pub(super) enum Command {
     Text(String),
     List(Vec<String>),
+}
+
+impl Command {
+    /// As people read it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::List(list) => list.join(" "),
+        }
+    }
 }
 
 impl Shell {
@@ -66,11 +76,7 @@ impl Shell {
             Ok(arguments) => arguments,
             Err(answer) => return Ok(answer),
         };
-        let shown = match &arguments.command {
-            Command::Text(text) => text.clone(),
-            Command::List(list) => list.join(" "),
-        };
-        let shown = permissions.recorder().mask(&shown);
+        let shown = permissions.recorder().mask(&arguments.command.shown());
         let step = |aggregated_output: &str, exit_code, status| ItemDetails::CommandExecution {
             command: shown.clone(),
             aggregated_output: aggregated_output.to_owned(),
@@ -79,14 +85,19 @@ impl Shell {
         };
         let items = permissions.items();
         let id = items.started(step("", None, Status::InProgress));
-        let request = match self.request(&arguments) {
+        let request = match request(
+            &self.workbench,
+            &self.workspace,
+            &arguments.command,
+            arguments.workdir.as_deref(),
+        ) {
             Ok(request) => request,
             Err(answer) => {
                 items.completed(id, step(&answer.text, None, Status::Failed));
                 return Ok(answer);
             }
         };
-        let detail = json!({ "phase": "intent", "argv": lossy(&request.argv), "cwd": request.cwd.to_string_lossy() });
+        let detail = intent(&request);
         let recorded = match permissions.require(request, Some(detail)).await {
             Ok(recorded) => recorded,
             Err(error) => {
@@ -133,44 +144,53 @@ impl Shell {
             }
         })
     }
+}
 
-    fn request(&self, arguments: &Arguments) -> Result<ProcessSpawn, ToolOutput> {
-        let workdir = arguments.workdir.as_deref().unwrap_or(Path::new("."));
-        let cwd = paths::resolve(&self.workspace, workdir)
-            .ok()
-            .filter(|dir| dir.is_dir())
-            .ok_or_else(|| {
-                failed(format!(
-                    "workdir '{}' is not a directory",
-                    workdir.display()
-                ))
-            })?;
-        match &arguments.command {
-            Command::Text(text) => {
-                let program = self
-                    .workbench
-                    .shell()
-                    .ok_or_else(|| failed("there is no bash and no sh on this machine"))?;
-                let name = program.file_name().unwrap_or_default().to_owned();
-                Ok(ProcessSpawn {
-                    program,
-                    argv: vec![name, "-c".into(), text.into()],
-                    cwd,
-                })
-            }
-            Command::List(list) => {
-                let name = list.first().ok_or_else(|| failed("the command is empty"))?;
-                let program =
-                    places::find_program(Path::new(name), &cwd, self.workbench.search_path())
-                        .ok_or_else(|| failed(format!("there is no program '{name}'")))?;
-                Ok(ProcessSpawn {
-                    program,
-                    argv: list.iter().map(OsString::from).collect(),
-                    cwd,
-                })
-            }
+/// The request for a command, or what is wrong with it.
+pub(super) fn request(
+    workbench: &Workbench,
+    workspace: &Path,
+    command: &Command,
+    workdir: Option<&Path>,
+) -> Result<ProcessSpawn, ToolOutput> {
+    let workdir = workdir.unwrap_or(Path::new("."));
+    let cwd = paths::resolve(workspace, workdir)
+        .ok()
+        .filter(|dir| dir.is_dir())
+        .ok_or_else(|| {
+            failed(format!(
+                "workdir '{}' is not a directory",
+                workdir.display()
+            ))
+        })?;
+    match command {
+        Command::Text(text) => {
+            let program = workbench
+                .shell()
+                .ok_or_else(|| failed("there is no bash and no sh on this machine"))?;
+            let name = program.file_name().unwrap_or_default().to_owned();
+            Ok(ProcessSpawn {
+                program,
+                argv: vec![name, "-c".into(), text.into()],
+                cwd,
+            })
+        }
+        Command::List(list) => {
+            let name = list.first().ok_or_else(|| failed("the command is empty"))?;
+            let program = places::find_program(Path::new(name), &cwd, workbench.search_path())
+                .ok_or_else(|| failed(format!("there is no program '{name}'")))?;
+            Ok(ProcessSpawn {
+                program,
+                argv: list.iter().map(OsString::from).collect(),
+                cwd,
+            })
         }
     }
+}
+
+/// What the log says of a command's intent.
+pub(super) fn intent(request: &ProcessSpawn) -> Value {
+    json!({ "phase": "intent", "argv": lossy(&request.argv), "cwd": request.cwd.to_string_lossy() })
 }
 
 fn lossy(argv: &[OsString]) -> Vec<String> {
@@ -190,7 +210,7 @@ fn describe(outcome: Outcome, timeout: Duration) -> String {
     }
 }
 
-fn explain(error: &CommandError) -> String {
+pub(super) fn explain(error: &CommandError) -> String {
     match error {
         CommandError::Spawn(SpawnError::Exec { .. }) => error.to_string(),
         other => format!("the command was not run: {other}"),
