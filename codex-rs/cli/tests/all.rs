@@ -8,12 +8,15 @@
 )]
 
 mod all {
+    mod agents_md;
     mod bad_input;
     mod commands;
+    mod compaction;
     mod demo;
     mod exec;
     mod fixture;
     mod interrupts;
+    mod long_task;
     mod policy;
     mod provider_faults;
     mod sandbox;

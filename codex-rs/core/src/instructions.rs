@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use codex_protocol::policy::Policy;
+use codex_protocol::policy::{GrantSource, Policy, Right};
 use codex_protocol::security_profile::SecurityProfile;
 
 const WORK: &str = "\
@@ -43,7 +43,7 @@ pub fn full(policy: &Policy) -> String {
              You cannot write files, reach the network or run other programs."
         }
         SecurityProfile::WorkspaceWrite => {
-            "You can read files (not secrets), write inside the workspace and the temporary directory (not to \
+            "You can read files (not secrets), write inside the workspace and the temporary directory in TMPDIR (not to \
              protected paths such as .git/hooks), and run any program. You cannot reach the network."
         }
         SecurityProfile::NetReadOnly => {
@@ -63,8 +63,16 @@ pub fn full(policy: &Policy) -> String {
     for added in &layer.places.added {
         let _ = writeln!(text, "Also workspace: {}", added.display());
     }
-    for granted in layer.granted_writes() {
-        let _ = writeln!(text, "Also writable: {}", granted.display());
+    // The run's own places, such as the temporary directory, have another name in every run: named
+    // here, they would change the beginning of a resumed session's requests. Commands see TMPDIR.
+    let by_people = layer
+        .grants
+        .iter()
+        .filter(|grant| grant.source != GrantSource::Internal);
+    for grant in by_people {
+        if let Right::Write(path) = &grant.right {
+            let _ = writeln!(text, "Also writable: {}", path.display());
+        }
     }
     text
 }
