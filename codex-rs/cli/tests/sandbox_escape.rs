@@ -1,0 +1,25 @@
+//! The catalogue of escapes: every attempt succeeds on the bare machine, has no effect when codex
+//! confines it, and is in the audit log as what it was.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "the whole binary is tests"
+)]
+
+mod sandbox_escape {
+    mod attempt;
+    mod files;
+    mod kernel;
+    mod machine;
+    mod network;
+    mod programs;
+    mod protected;
+    mod races;
+    mod run;
+    mod secrets;
+    mod suite;
+}

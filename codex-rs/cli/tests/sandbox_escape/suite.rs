@@ -1,0 +1,233 @@
+//! Runs the table, for whoever runs the test, and for root a second time as an ordinary user.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use codex_test_support::{NOBODY, json_lines, run, run_for};
+use serde_json::Value;
+
+use super::attempt::Attempt;
+use super::machine::{LEVEL, OPEN, OPEN_RACES, REFUSED_ROOT, REFUSED_USER};
+use super::run::{Outcome, Programs, once};
+use super::{files, kernel, network, programs, protected, races, secrets};
+
+/// Names the `codex` to test when the suite runs as another user, from a copy.
+const BINARY: &str = "CODEX_ESCAPE_BINARY";
+
+/// Attempts at a time: most of an attempt is waiting.
+const WORKERS: usize = 3;
+
+fn table() -> Vec<Attempt> {
+    let parts = [
+        files::TABLE,
+        protected::TABLE,
+        secrets::TABLE,
+        network::TABLE,
+        programs::TABLE,
+        kernel::TABLE,
+        races::TABLE,
+    ];
+    parts.concat()
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0)
+}
+
+/// The denial that the attempt must have left, or what is wrong with the records.
+fn check_record(attempt: &Attempt, outcome: &Outcome) -> Result<(), String> {
+    let Some((operation, target, rule)) = attempt.record else {
+        return Ok(());
+    };
+    let evidence = if attempt.direct {
+        "declared"
+    } else {
+        "observed"
+    };
+    if evidence == "observed" && LEVEL != "full" {
+        return Ok(());
+    }
+    let target = outcome.fill(target);
+    let reason = format!("{} profile", attempt.profile.name());
+    let text = |record: &Value, field: &str| record[field].as_str().unwrap_or("").to_owned();
+    let found = outcome.denied.iter().any(|record| {
+        text(record, "operation") == operation
+            && text(record, "target").contains(&target)
+            && text(record, "rule") == rule
+            && text(record, "reason").starts_with(&reason)
+            && text(record, "profile") == attempt.profile.name()
+            && text(record, "evidence") == evidence
+    });
+    if found {
+        return Ok(());
+    }
+    Err(format!(
+        "no {evidence} denial {operation} {target} by {rule} for {reason:?} in {:?}",
+        outcome.denied
+    ))
+}
+
+/// What one attempt showed to be wrong.
+#[derive(Default)]
+struct Findings {
+    refused: BTreeSet<(String, String)>,
+    wrong: Vec<String>,
+}
+
+fn try_one(programs: &Programs, attempt: &Attempt, findings: &Mutex<Findings>) {
+    let name = attempt.name;
+    let mut wrong = Vec::new();
+    // A race is not won every time, on the bare machine either.
+    let bare = (0..attempt.times)
+        .map(|_| once(programs, attempt, false))
+        .find(|bare| bare.effect);
+    if bare.is_none() {
+        let bare = once(programs, attempt, false);
+        let errno = bare.output.stdout.trim().to_owned();
+        let mut findings = findings.lock().expect("no test panicked");
+        findings.refused.insert((name.to_owned(), errno));
+    }
+    let mut got_through = false;
+    for _ in 0..attempt.times {
+        let held = once(programs, attempt, true);
+        let reports = held
+            .output
+            .stderr
+            .lines()
+            .filter(|l| l.contains("\"sandbox.report\""));
+        let report = reports.last().and_then(|line| json_lines(line).pop());
+        let level = report.as_ref().and_then(|report| report["level"].as_str());
+        if level != Some(LEVEL) {
+            wrong.push(format!("{name}: level {level:?}: {:?}", held.output));
+        }
+        if held.effect {
+            got_through = true;
+            if !OPEN.contains(&name) && !OPEN_RACES.contains(&name) {
+                wrong.push(format!(
+                    "{name}: got through (changed {:?}): {:?}",
+                    held.changed, held.output
+                ));
+                break;
+            }
+        } else if attempt.times == 1
+            && let Err(why) = check_record(attempt, &held)
+        {
+            wrong.push(format!("{name}: {why}"));
+        }
+    }
+    if !got_through && OPEN.contains(&name) {
+        wrong.push(format!("{name}: is held now; take it off the list OPEN"));
+    }
+    findings
+        .lock()
+        .expect("no test panicked")
+        .wrong
+        .append(&mut wrong);
+}
+
+#[test]
+fn every_attempt_succeeds_bare_fails_confined_and_is_recorded() {
+    let codex = std::env::var_os(BINARY)
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_codex")), PathBuf::from);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let programs = Programs::build(&codex, directory.path());
+    let table = table();
+    let names: BTreeSet<&str> = table.iter().map(|attempt| attempt.name).collect();
+    assert_eq!(names.len(), table.len(), "every name is there once");
+    assert!(names.len() >= 110, "{} mechanisms", names.len());
+    let only = std::env::var("CODEX_ESCAPE_ONLY").unwrap_or_default();
+
+    let (next, findings) = (AtomicUsize::new(0), Mutex::new(Findings::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(attempt) = table.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if attempt.name.contains(&only) {
+                        try_one(&programs, attempt, &findings);
+                    }
+                }
+            });
+        }
+    });
+
+    let Findings { refused, mut wrong } = findings.into_inner().expect("no test panicked");
+    let list = if is_root() {
+        REFUSED_ROOT
+    } else {
+        REFUSED_USER
+    };
+    let owned = |(name, errno): &(&str, &str)| ((*name).to_owned(), (*errno).to_owned());
+    let expected: BTreeSet<_> = list.iter().map(owned).collect();
+    for entry in refused.difference(&expected) {
+        wrong.push(format!(
+            "the bare machine refuses and is not said to: {entry:?}"
+        ));
+    }
+    if only.is_empty() {
+        for entry in expected.difference(&refused) {
+            wrong.push(format!("the bare machine is said to refuse: {entry:?}"));
+        }
+    }
+    println!(
+        "{} mechanisms, {} refused by the bare machine, {} still open",
+        names.len(),
+        refused.len(),
+        OPEN.len() + OPEN_RACES.len()
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    if !is_root() {
+        // The other test is the ordinary user's.
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let place = |name: &str| directory.path().join(name);
+    let me = std::env::current_exe().expect("this program has a path");
+    for (from, to) in [
+        (Path::new(env!("CARGO_BIN_EXE_codex")), place("codex")),
+        (me.as_path(), place("suite")),
+    ] {
+        let copied = run(Command::new("cp").arg(from).arg(&to));
+        assert_eq!(copied.code, Some(0), "{copied:#?}");
+        fs::set_permissions(&to, Permissions::from_mode(0o755)).expect("our copy");
+    }
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("ours");
+    for name in ["home", "tmp"] {
+        fs::create_dir(place(name)).expect("a directory");
+        std::os::unix::fs::chown(place(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    let id = NOBODY.to_string();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
+        .args(["--inh-caps", "-all", "--"])
+        .arg(place("suite"))
+        .args(["--exact", "--nocapture"])
+        .arg("sandbox_escape::suite::every_attempt_succeeds_bare_fails_confined_and_is_recorded")
+        .env(BINARY, place("codex"))
+        .env("HOME", place("home"))
+        .env("TMPDIR", place("tmp"))
+        .current_dir(place("tmp"));
+    let output = run_for(&mut command, Duration::from_secs(900));
+    assert!(
+        output.code == Some(0) && output.stdout.contains("1 passed"),
+        "as uid {NOBODY} (setpriv of util-linux is needed):\n{}\n{}",
+        output.stdout,
+        output.stderr
+    );
+    println!("{}", output.stdout);
+}
