@@ -611,8 +611,6 @@ static int k_syslog(void) {
     char text[64];
     return done(syscall(SYS_syslog, 3, text, sizeof text));
 }
-static int k_personality(void) { return done(syscall(SYS_personality, 0x0400000)); }
-static int k_memory_secret(void) { return done(syscall(SYS_memfd_secret, 0)); }
 
 /* --- races: a thread swaps what the call names while the call is made, for 100 ms --- */
 
@@ -628,7 +626,17 @@ static int in_time(void) {
     if (!start.tv_sec) start = now;
     return (now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 100000000L;
 }
-/* Both names have one length, so that every mixture of the two is whole. */
+/* Brings two absolute names to one length, so that every mixture of the two is whole. */
+static void pad(void) {
+    static char room[2][4200];
+    size_t length[2] = { strlen(a[0]), strlen(a[1]) };
+    for (int i = 0; i < 2; i++) {
+        size_t more = length[1 - i] > length[i] ? length[1 - i] - length[i] : 0;
+        memset(room[i], '/', more);
+        strcpy(room[i] + more, a[i]);
+        a[i] = room[i];
+    }
+}
 static void *swap_text(void *text) {
     while (!over) {
         memcpy(text, a[0], strlen(a[0]));
@@ -659,7 +667,10 @@ static void *swap_directory(void *unused) { /* a[0] and a[1] change places */
 }
 static pthread_t swapper;
 static void begin(void *(*swap)(void *), void *what) {
-    strcpy(shared_path, a[0]);
+    if (swap == swap_text) {
+        pad();
+        strcpy(what, a[0]);
+    }
     pthread_create(&swapper, 0, swap, what);
 }
 static int end(void) {
@@ -727,7 +738,6 @@ static int race_exec(void) {
     return end();
 }
 static int race_unix(void) {
-    strcpy(shared_unix.sun_path, a[0]);
     begin(swap_text, shared_unix.sun_path);
     while (in_time()) {
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -932,8 +942,6 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "fanotify", k_fanotify },
     { "acct", k_acct },
     { "syslog", k_syslog },
-    { "personality", k_personality },
-    { "memory-secret", k_memory_secret },
     { "race-write", race_write },
     { "race-link", race_link },
     { "race-directory", race_directory },

@@ -65,8 +65,8 @@ pub(super) const TABLE: &[Attempt] = &[
         ("process_spawn", "{tool}", "exec.unlisted"),
     ),
     offline(
-        "a git pager",
-        "cd {ws}; GIT_PAGER=\"{tool} ran\" git -p help -a",
+        "a git diff driver",
+        "cd {ws}; GIT_EXTERNAL_DIFF=\"{tool} ran\" git diff --no-index f script.tool",
         Effect::Ran,
         ("process_spawn", "{tool}", "exec.unlisted"),
     ),

@@ -61,7 +61,7 @@ pub(super) const TABLE: &[Attempt] = &[
     .race(),
     offline(
         "race: a program",
-        "{a} race-exec /usr/bin/././././././././true {tool}",
+        "{a} race-exec /usr/bin/true {tool}",
         Effect::Ran,
         ("process_spawn", "{tool}", "exec.unlisted"),
     )
@@ -125,5 +125,5 @@ pub(super) const TABLE: &[Attempt] = &[
         "head -c 400M /dev/zero | tail > /dev/null; exit ${PIPESTATUS[1]}",
         Effect::Exit,
     )
-    .flags(&["--max-memory", "100M"]),
+    .flags(&["--max-memory", "100000000"]),
 ];
