@@ -1,7 +1,6 @@
 //! The catalogue of escapes: every attempt succeeds on the bare machine, has no effect when codex
 //! confines it, and is in the audit log as what it was.
 
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,7 +1,6 @@
 //! Everyday jobs that have to work in the sandbox without a grant: a sandbox that is in the way is
 //! switched off.
 
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

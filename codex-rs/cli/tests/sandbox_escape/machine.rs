@@ -23,7 +23,48 @@ pub(super) const REFUSED_ROOT: &[(&str, &str)] = &[
 ];
 
 /// What the bare machine refuses an ordinary user, and how.
-pub(super) const REFUSED_USER: &[(&str, &str)] = &[];
+pub(super) const REFUSED_USER: &[(&str, &str)] = &[
+    ("file: device", "EPERM"),
+    ("kernel: acct", "EPERM"),
+    ("kernel: bpf", "EPERM"),
+    ("kernel: capset", "EPERM"),
+    ("kernel: chroot", "EPERM"),
+    ("kernel: delete-module", "ENOSYS"),
+    ("kernel: fsopen", "EPERM"),
+    ("kernel: hostname", "EPERM"),
+    ("kernel: init-module", "ENOSYS"),
+    ("kernel: ioperm", "ENOSYS"),
+    ("kernel: iopl", "ENOSYS"),
+    ("kernel: kexec", "ENOSYS"),
+    ("kernel: madvise", "EPERM"),
+    ("kernel: mntns", "EPERM"),
+    ("kernel: mount", "EPERM"),
+    ("kernel: netns", "EPERM"),
+    ("kernel: open-tree", "EPERM"),
+    ("kernel: pidns", "EPERM"),
+    ("kernel: pivot-root", "EPERM"),
+    ("kernel: reboot", "EPERM"),
+    ("kernel: setgroups", "EPERM"),
+    ("kernel: setns", "EPERM"),
+    ("kernel: setns-pidfd", "EPERM"),
+    ("kernel: setuid", "EPERM"),
+    ("kernel: swapon", "EPERM"),
+    ("kernel: syslog", "EPERM"),
+    ("kernel: time", "EPERM"),
+    ("kernel: tioclinux", "ENOTTY"),
+    ("kernel: x32", "ENOSYS"),
+    ("read: handle", "EPERM"),
+    ("socket: alg", "EAFNOSUPPORT"),
+    ("socket: bluetooth", "EAFNOSUPPORT"),
+    ("socket: can", "EAFNOSUPPORT"),
+    ("socket: icmp", "EACCES"),
+    ("socket: key", "EAFNOSUPPORT"),
+    ("socket: packet", "EPERM"),
+    ("socket: raw", "EPERM"),
+    ("socket: raw6", "EPERM"),
+    ("socket: sctp", "EPROTONOSUPPORT"),
+    ("socket: xdp", "EPERM"),
+];
 
 /// What still gets through. An entry that is held has to be taken off.
 pub(super) const OPEN: &[&str] = &[
@@ -77,4 +118,13 @@ pub(super) const OPEN_RACES: &[&str] = &[
     "race: a symbolic link to a hook",
     "race: the new name of a rename",
     "race: a change of mode",
+];
+
+/// What an ordinary user's command gets through besides: root's has lost its capabilities, and the
+/// kernel lets it change no process that has some.
+pub(super) const OPEN_USER: &[&str] = &[
+    "kernel: affinity",
+    "kernel: priority",
+    "kernel: scheduler",
+    "kernel: ioprio",
 ];
