@@ -32,6 +32,8 @@ pub enum When {
     Differs(u32, u32),
     /// If it has any of these bits.
     HasAny(u32, u32),
+    /// If those of its bits that are in the mask, the second number, equal the third.
+    Masked(u32, u32, u32),
 }
 
 /// One refused call.
@@ -54,6 +56,13 @@ pub struct Filter {
 
 /// Namespace flags of `clone`: `CLONE_NEWTIME` to `CLONE_NEWNET`, header `linux/sched.h`.
 const NAMESPACE_FLAGS: u32 = 0x7e02_0080;
+/// `PRIO_PROCESS`, header `linux/resource.h`.
+const PRIO_PROCESS: u32 = 0;
+/// `IOPRIO_WHO_PROCESS`, header `linux/ioprio.h`.
+const IOPRIO_WHO_PROCESS: u32 = 1;
+/// `SOCK_TYPE_MASK` and `SOCK_DGRAM`, header `linux/net.h`.
+const SOCKET_TYPE: u32 = 0xf;
+const SOCK_DGRAM: u32 = 2;
 /// `AF_NETLINK`, header `linux/socket.h`.
 const AF_NETLINK: u32 = 16;
 /// `TIOCSTI`, `TIOCLINUX` and `TIOCSETD`: they type into a terminal or change its driver.
@@ -190,8 +199,42 @@ pub fn filter(profile: SecurityProfile) -> Filter {
     refuse(ABSENT, When::Always, Refusal::Enosys);
     refuse(SHARED_BY_NAME, When::Always, Refusal::Enosys);
     refuse(&["clone"], When::HasAny(0, NAMESPACE_FLAGS), Refusal::Eperm);
-    // Limits of another process; 0 means one's own.
-    refuse(&["prlimit64"], When::Differs(0, 0), Refusal::Eperm);
+    // Limits, processors and priority of another process; 0 means one's own. A thread that names
+    // itself is refused too: a filter cannot tell whose number it is.
+    let own_is_first = [
+        "prlimit64",
+        "sched_setaffinity",
+        "sched_setattr",
+        "sched_setparam",
+        "sched_setscheduler",
+    ];
+    refuse(&own_is_first, When::Differs(0, 0), Refusal::Eperm);
+    refuse(
+        &["setpriority"],
+        When::Differs(0, PRIO_PROCESS),
+        Refusal::Eperm,
+    );
+    refuse(
+        &["ioprio_set"],
+        When::Differs(0, IOPRIO_WHO_PROCESS),
+        Refusal::Eperm,
+    );
+    let own_is_second = ["setpriority", "ioprio_set"];
+    refuse(&own_is_second, When::Differs(1, 0), Refusal::Eperm);
+    // One end of a pair of datagram sockets can send to any address by name.
+    refuse(
+        &["socketpair"],
+        When::Masked(1, SOCKET_TYPE, SOCK_DGRAM),
+        Refusal::Eacces,
+    );
+    // Memory that can be started as a program.
+    if profile == SecurityProfile::Offline {
+        refuse(
+            &["memfd_create", "memfd_secret"],
+            When::Always,
+            Refusal::Enosys,
+        );
+    }
     for control in TERMINAL_CONTROLS.into_iter().chain(FILE_FLAG_CONTROLS) {
         refuse(&["ioctl"], When::Equals(1, control), Refusal::Eperm);
     }

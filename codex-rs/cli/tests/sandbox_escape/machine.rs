@@ -103,10 +103,7 @@ pub(super) const OPEN: &[&str] = &[
     "protected: .cargo/config.toml",
     "a protected directory by rename",
     "a protected directory by symbolic link",
-    "network: pair-dgram",
     "the dynamic loader",
-    "a memfd by its name",
-    "a memfd",
     "LD_PRELOAD set in the shell",
     "enable -f",
     "code mapped from a file",
@@ -118,13 +115,4 @@ pub(super) const OPEN_RACES: &[&str] = &[
     "race: a symbolic link to a hook",
     "race: the new name of a rename",
     "race: a change of mode",
-];
-
-/// What an ordinary user's command gets through besides: root's has lost its capabilities, and the
-/// kernel lets it change no process that has some.
-pub(super) const OPEN_USER: &[&str] = &[
-    "kernel: affinity",
-    "kernel: priority",
-    "kernel: scheduler",
-    "kernel: ioprio",
 ];

@@ -13,7 +13,7 @@ use codex_test_support::{NOBODY, json_lines, run, run_for};
 use serde_json::Value;
 
 use super::attempt::Attempt;
-use super::machine::{LEVEL, OPEN, OPEN_RACES, OPEN_USER, REFUSED_ROOT, REFUSED_USER};
+use super::machine::{LEVEL, OPEN, OPEN_RACES, REFUSED_ROOT, REFUSED_USER};
 use super::run::{Outcome, Programs, once};
 use super::{files, kernel, network, programs, protected, races, secrets};
 
@@ -93,7 +93,7 @@ fn try_one(programs: &Programs, attempt: &Attempt, findings: &Mutex<Findings>) {
         let mut findings = findings.lock().expect("no test panicked");
         findings.refused.insert((name.to_owned(), errno));
     }
-    let open = OPEN.contains(&name) || (!is_root() && OPEN_USER.contains(&name));
+    let open = OPEN.contains(&name);
     let mut got_through = false;
     // Each run of a race is denied something else: one of them has to be the whole denial.
     let mut recorded = Err("it was never held".to_owned());
@@ -187,7 +187,7 @@ fn every_attempt_succeeds_bare_fails_confined_and_is_recorded() {
         "{} mechanisms, {} refused by the bare machine, {} still open",
         names.len(),
         refused.len(),
-        OPEN.len() + OPEN_RACES.len() + if is_root() { 0 } else { OPEN_USER.len() }
+        OPEN.len() + OPEN_RACES.len()
     );
     assert!(
         wrong.is_empty(),

@@ -24,6 +24,7 @@ const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const JUMP_IF_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
 const JUMP_IF_ANY: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
 const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const MASK: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const SKIP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
@@ -137,12 +138,13 @@ fn answers(rules: &[&Rule]) -> Vec<libc::sock_filter> {
             When::Equals(index, value) => (JUMP_IF_EQUAL, value, 0, 1, index),
             When::Differs(index, value) => (JUMP_IF_EQUAL, value, 1, 0, index),
             When::HasAny(index, value) => (JUMP_IF_ANY, value, 0, 1, index),
+            When::Masked(index, _, value) => (JUMP_IF_EQUAL, value, 0, 1, index),
         };
-        program.extend([
-            step(LOAD, argument(index)),
-            jump(test, value, hit, miss),
-            answer,
-        ]);
+        program.push(step(LOAD, argument(index)));
+        if let When::Masked(_, mask, _) = rule.when {
+            program.push(step(MASK, mask));
+        }
+        program.extend([jump(test, value, hit, miss), answer]);
     }
     program.push(ALLOW);
     program
