@@ -953,6 +953,7 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "race-connect", race_connect },
     { "race-send", race_send },
     { "ran", ran },
+    { "malicious.py", ran },
     { "agent", agent },
     { "bystander", bystander },
 };

@@ -151,8 +151,8 @@ pub(super) const TABLE: &[Attempt] = &[
     ),
     offline(
         "bash -c 'python malicious.py'",
-        "cd {ws}; if command -v python3 >/dev/null; then bash -c 'python3 --version'; else bash -c 'perl -e 1'; fi",
-        Effect::Exit,
-        ("process_spawn", "p", "exec.unlisted"),
+        "cd {ws}; PATH=$PWD/bin:$PATH; bash -c 'python malicious.py'",
+        Effect::Ran,
+        ("process_spawn", "{ws}/bin/python", "exec.unlisted"),
     ),
 ];
