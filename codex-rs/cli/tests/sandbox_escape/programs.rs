@@ -151,8 +151,8 @@ pub(super) const TABLE: &[Attempt] = &[
     ),
     offline(
         "bash -c 'python malicious.py'",
-        "cd {ws}; PATH=$PWD/bin:$PATH; bash -c 'python malicious.py'",
+        "cd {ws}/../bin; PATH=$PWD:$PATH; bash -c 'python malicious.py'",
         Effect::Ran,
-        ("process_spawn", "{ws}/bin/python", "exec.unlisted"),
+        ("process_spawn", "/bin/python", "exec.unlisted"),
     ),
 ];

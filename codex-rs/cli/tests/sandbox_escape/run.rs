@@ -323,8 +323,9 @@ fn lay_out(env: &TestEnv, programs: &Programs, secret: &str) {
     symlink(env.home().join(".ssh/key"), env.workspace().join("look")).expect("a symbolic link");
     fs::hard_link(&programs.tool, env.root().join("tool")).expect("a link to the program");
     // Whatever the machine calls python: a program of that name which nothing allows.
-    env.write("bin/.keep", "");
-    fs::hard_link(&programs.tool, env.workspace().join("bin/python")).expect("a link");
+    // Not in the workspace: runs at the same time change the links of the one file.
+    fs::create_dir(env.root().join("bin")).expect("a directory");
+    fs::hard_link(&programs.tool, env.root().join("bin/python")).expect("a link");
     symlink(env.root().join("tool"), env.workspace().join("tool-link")).expect("a symbolic link");
 }
 
