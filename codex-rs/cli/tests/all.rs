@@ -15,6 +15,7 @@ mod all {
     mod demo;
     mod exec;
     mod fixture;
+    mod hostile;
     mod interrupts;
     mod long_task;
     mod policy;

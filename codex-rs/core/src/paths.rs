@@ -3,6 +3,10 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+/// The longest path that is resolved, in bytes: `PATH_MAX` of Linux' `limits.h`. The directories of a
+/// longer one could still be made one by one, and hardly any program could remove them.
+pub const LONGEST: usize = 4096;
+
 /// `path` with a leading `~` replaced by the person's home, as people and models write it.
 #[must_use]
 pub fn expand_home(path: &Path, home: Option<&Path>) -> PathBuf {
@@ -19,9 +23,15 @@ pub fn expand_home(path: &Path, home: Option<&Path>) -> PathBuf {
 ///
 /// # Errors
 /// When a part cannot be looked up (no permission, a loop of symlinks, not a directory), or for
-/// such a `..`, or for a NUL byte.
+/// such a `..`, or for a NUL byte, or for a path longer than [`LONGEST`].
 pub fn resolve(base: &Path, path: &Path) -> io::Result<PathBuf> {
     let whole = base.join(path);
+    if whole.as_os_str().len() >= LONGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidFilename,
+            format!("it is longer than {LONGEST} bytes"),
+        ));
+    }
     let mut missing: Vec<&std::ffi::OsStr> = Vec::new();
     let mut at = whole.as_path();
     loop {
@@ -92,6 +102,7 @@ mod tests {
         assert!(resolve(&root, Path::new("dangling")).is_err());
         assert!(resolve(&root, Path::new("loop/x")).is_err());
         assert!(resolve(&root, Path::new("a\0b")).is_err());
+        assert!(resolve(&root, Path::new(&"x/".repeat(LONGEST / 2))).is_err());
         assert_eq!(
             resolve_entry(&root, Path::new("link")).unwrap(),
             root.join("link")

@@ -8,5 +8,8 @@
 )]
 
 mod all {
+    mod calls;
+    mod gate;
     mod patch_scenarios;
+    mod stage;
 }
