@@ -5,6 +5,8 @@ pub(crate) mod messages;
 pub(crate) mod responses;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod stream_tests;
 
 use std::borrow::Cow;
 
