@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{
     Started, calls, completed, denied, eventually, exec, exec_json, is_running, marked_seconds,
-    model, of_operation, output_of, outputs, says, within,
+    model, of_operation, output_of, outputs, says, shell, within,
 };
 
 /// Long enough for a loaded machine; calls return as soon as there is something.
@@ -150,17 +150,21 @@ fn stopping_ends_the_whole_tree() {
     let script = format!("(setsid sleep {one} &); trap '' TERM INT HUP; echo up; sleep {two}");
     env.write("marks", format!("{one}\n{two}\n"));
     // The marks are in a file, so that the one who looks does not find itself.
-    let probe =
-        |id| super::fixture::shell(id, "grep -lzxFf marks /proc/[0-9]*/cmdline || echo none");
+    let look = "grep -lzxFf marks /proc/[0-9]*/cmdline";
+    let both = format!("until [ $({look} | wc -l) = 2 ]; do sleep 0.05; done; echo both");
     let (server, _) = played(
         &env,
         vec![
             vec![start("c1", &script)],
-            vec![probe("before"), stop("s1", "item_0"), probe("after")],
+            vec![
+                shell("before", &both),
+                stop("s1", "item_0"),
+                shell("after", &format!("{look} || echo none")),
+            ],
         ],
     );
     assert_eq!(told(&server, "c1"), "command item_0 is running\nup\n");
-    assert_eq!(told(&server, "before").matches("/proc/").count(), 2);
+    assert!(told(&server, "before").ends_with("both\n"));
     assert!(told(&server, "s1").contains("ended by codex"));
     assert!(
         told(&server, "after").ends_with("none\n"),
@@ -213,13 +217,13 @@ fn there_is_a_limit_and_an_end_makes_room() {
 #[test]
 fn what_is_printed_without_end_and_what_is_never_read_are_bounded() {
     let env = TestEnv::new();
-    let (server, _) = played(
+    let (server, events) = played(
         &env,
         vec![
             vec![
                 start(
                     "c1",
-                    "yes 0123456789abcdef | head -c 3000000; echo END; cat",
+                    "yes 0123456789abcdef | head -c 3000000; echo END; exec cat",
                 ),
                 start_silent("c2", "sleep 60"),
             ],
@@ -228,17 +232,22 @@ fn what_is_printed_without_end_and_what_is_never_read_are_bounded() {
                     "deaf",
                     json!({ "id": "item_1", "chars": "x".repeat(4096), "wait_ms": 0 }),
                 ),
+                shell("wait", "sleep 1"),
                 stop("s1", "item_0"),
             ],
         ],
     );
-    let (first, last) = (told(&server, "c1"), told(&server, "s1"));
-    assert!(first.len() < 17_000 && last.len() < 17_000);
+    for id in ["c1", "s1"] {
+        assert!(told(&server, id).len() < 17_000);
+    }
+    let items = completed(&events, "command_execution");
+    let whole = items.iter().find(|i| i["id"] == "item_0").unwrap();
+    let whole = whole["aggregated_output"].as_str().unwrap();
     assert!(
-        first.contains("bytes left out; the whole is in "),
-        "{first:.100}"
+        whole.contains("bytes left out; the whole is in "),
+        "{whole:.100}"
     );
-    assert!(first.contains("END") || last.contains("END"), "{last}");
+    assert!(whole.len() < 17_000);
     assert!(told(&server, "deaf").contains("item_1 is running"));
 }
 
