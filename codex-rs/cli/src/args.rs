@@ -32,6 +32,7 @@ pub(crate) struct Cli {
 
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Work in this directory
     #[arg(short = 'C', long = "cd", value_name = "DIR", global = true)]
@@ -152,6 +153,30 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Watch the agent fix a bug in a small project: the model is a recording, all else is real
     Demo(Demo),
+    /// Print a shell's completion script
+    Completion(Completion),
+    /// Print a manual page, as roff
+    Man(Man),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex completion bash > ~/.local/share/bash-completion/completions/codex
+  codex completion zsh > ~/.zfunc/_codex
+  codex completion fish > ~/.config/fish/completions/codex.fish")]
+pub(crate) struct Completion {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex man > codex.1
+  codex man exec resume | man -l -")]
+pub(crate) struct Man {
+    /// The command whose page it is; codex itself by default
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Args, Debug)]

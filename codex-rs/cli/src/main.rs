@@ -8,6 +8,7 @@ mod demo;
 mod exec;
 mod failure;
 mod image;
+mod manual;
 mod policy;
 mod print;
 mod progress;
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(global, &command),
         Command::Config(command) => policy::show_config(global, &command),
         Command::Demo(demo) => demo::run(global, &demo),
+        Command::Completion(completion) => manual::completion(&completion),
+        Command::Man(man) => manual::page(&man),
     };
     done.unwrap_or_else(|failure| {
         print::error(global.color, &failure);

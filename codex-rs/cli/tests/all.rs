@@ -18,6 +18,7 @@ mod all {
     mod hostile;
     mod interrupts;
     mod long_task;
+    mod manual;
     mod policy;
     mod provider_faults;
     mod sandbox;
