@@ -379,7 +379,7 @@ impl<'t> Scan<'t> {
             start..end
         });
         let text = self.text.get(range.clone()).unwrap_or_default();
-        if text.is_empty() || text.starts_with(CUT) {
+        if text.is_empty() || is_note(text) {
             self.at = range.end.max(self.at + 1);
             return;
         }
@@ -449,6 +449,16 @@ impl<'t> Scan<'t> {
         }
         at
     }
+}
+
+/// Whether `text` is the note on what was cut off, or its first word, and nothing else: a secret
+/// that begins like one is no note.
+fn is_note(text: &[u8]) -> bool {
+    text.strip_prefix(CUT).is_some_and(|rest| {
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let unit = &rest[digits..];
+        digits > 0 && (unit.is_empty() || unit == b" bytes]" || unit == b" entries]")
+    })
 }
 
 fn in_name(b: u8) -> bool {

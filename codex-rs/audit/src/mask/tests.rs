@@ -360,6 +360,19 @@ fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
+#[test]
+fn a_secret_that_begins_like_the_note_on_a_cut_is_masked() {
+    for text in [
+        "--token: …[+3 bytes] GITHUB_TOKEN=hunter2zz",
+        "password=…[+hunter2zz",
+        "password=…[+3hunter2zz",
+        "password: …[+3 bytes]hunter2zz",
+    ] {
+        let masked = masker().mask(text).into_owned();
+        assert!(!masked.contains("hunter2zz"), "{masked}");
+    }
+}
+
 proptest! {
     #[test]
     fn masking_is_bounded_visible_and_final(text in prop_oneof![hostile(), ".*", "[ -~\\n]{0,200}"], limit in 64usize..300) {
