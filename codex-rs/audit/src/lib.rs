@@ -12,6 +12,8 @@
 //! | [`mask`] | what keeps secrets, other people's names and terminal escapes out of it |
 //! | [`writer`] | appending: locks, torn lines, durability |
 //! | [`reader`], [`query`] | reading it back, line by line, and choosing lines |
+//! | [`stats`], [`export`] | counting, and the forms that other tools read |
+//! | [`schema`] | the format as a JSON Schema |
 //! | [`verify`] | telling whether it is whole, and if not, where and how it was changed |
 //!
 //! Nothing here reads the environment, looks up a home directory or prints.
@@ -22,10 +24,13 @@ mod tail;
 
 pub mod chain;
 pub mod denials;
+pub mod export;
 pub mod mask;
 pub mod query;
 pub mod reader;
 pub mod record;
+pub mod schema;
+pub mod stats;
 pub mod verify;
 pub mod writer;
 

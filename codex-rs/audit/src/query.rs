@@ -1,16 +1,18 @@
 //! Choosing records.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::BufRead;
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use codex_protocol::operation::{Operation, Outcome};
 use jiff::Timestamp;
 
-use crate::reader::{LineReader, LogReader, ReadError};
-use crate::record::{self, Record};
-use crate::{AuditError, Fault};
+use crate::reader::{self, LineReader, LogReader, ReadError};
+use crate::record::{self, MAX_LINE, Record};
+use crate::{AuditError, Fault, chain, file, tail};
 
 /// Which records are wanted: those that fit all that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,8 +122,149 @@ pub fn select(
     filter: &Filter,
     each: impl FnMut(Result<Row, BadLine>),
 ) -> Result<(), AuditError> {
+    let mut each = each;
+    if let Some(limit) = filter.limit
+        && let Some(rows) = newest(path, filter, limit)?
+    {
+        rows.into_iter().for_each(|row| each(Ok(row)));
+        return Ok(());
+    }
     let reader = LogReader::open(path)?;
     select_lines(reader, filter, each).map_err(|e| Fault::Read(e).at(path))
+}
+
+/// The newest `limit` records that `filter` wants, read from the end of the log. `None` where a
+/// line on the way is no record: then only reading from the start can say which line it is.
+fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Option<Vec<Row>>, AuditError> {
+    /// Read at a time.
+    const BLOCK: u64 = 128 << 10;
+    let reading = |e| Fault::Read(e).at(path);
+    let file = file::open_to_read(path).map_err(|fault| fault.at(path))?;
+    let mut start = reader::length(&file).map_err(|fault| fault.at(path))?;
+    let mut rows = Vec::new();
+    // What was read and not yet taken apart: from `start` on.
+    let mut bytes = Vec::new();
+    while rows.len() < limit {
+        let before = bytes.iter().rposition(|b| *b == b'\n');
+        // A line feed ends the line before it, so the last one but one begins the last line.
+        let begin = before.and_then(|end| bytes[..end].iter().rposition(|b| *b == b'\n'));
+        let begin = match begin {
+            Some(at) => at + 1,
+            None if start == 0 => 0,
+            None if bytes.len() > MAX_LINE + 1 => return Ok(None),
+            None => {
+                let more = BLOCK.min(start);
+                start -= more;
+                let mut block = vec![0; usize::try_from(more).unwrap_or_default()];
+                file.read_exact_at(&mut block, start).map_err(reading)?;
+                block.append(&mut bytes);
+                bytes = block;
+                continue;
+            }
+        };
+        if bytes.is_empty() {
+            break;
+        }
+        let Some(read) = bytes[begin..].strip_suffix(b"\n").map(row) else {
+            return Ok(None);
+        };
+        match read {
+            Ok(row) if filter.matches(&row.record) => rows.push(row),
+            Ok(_) => {}
+            Err(_) => return Ok(None),
+        }
+        bytes.truncate(begin);
+    }
+    rows.reverse();
+    Ok(Some(rows))
+}
+
+/// The record with this number, if the log at `path` has it. Reads no further than it.
+///
+/// # Errors
+/// When the log cannot be opened or read.
+pub fn find(path: &Path, seq: u64) -> Result<Option<Row>, AuditError> {
+    let mut lines = LogReader::open(path)?;
+    loop {
+        match lines.next_line() {
+            Ok(None) => return Ok(None),
+            Ok(Some(line)) => {
+                if chain::split(line.bytes).is_some_and(|parts| parts.seq == seq)
+                    && let Ok(row) = row(line.bytes)
+                {
+                    return Ok(Some(row));
+                }
+            }
+            Err(ReadError::TooLong { .. }) => {}
+            Err(ReadError::Io(e)) => return Err(Fault::Read(e).at(path)),
+        }
+    }
+}
+
+/// What is appended to a log from some moment on.
+#[derive(Debug)]
+pub struct Follow {
+    path: PathBuf,
+    file: File,
+    offset: u64,
+    seq: u64,
+}
+
+impl Follow {
+    /// From the present end of the log at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be opened or read, or its end is no record.
+    pub fn from_end(path: &Path) -> Result<Self, AuditError> {
+        let opened = || {
+            let file = file::open_to_read(path)?;
+            let tail = tail::read(&file, reader::length(&file)?)?;
+            Ok((file, tail))
+        };
+        let (file, tail) = opened().map_err(|fault: Fault| fault.at(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            offset: tail.whole,
+            seq: tail.link.seq,
+        })
+    }
+
+    /// Gives `each` what was appended since. Does not wait for more.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was cut or replaced.
+    pub fn poll(&mut self, each: impl FnMut(Result<Row, BadLine>)) -> Result<(), AuditError> {
+        self.advance(each).map_err(|fault| fault.at(&self.path))
+    }
+
+    fn advance(&mut self, mut each: impl FnMut(Result<Row, BadLine>)) -> Result<(), Fault> {
+        let length = file::length(&self.file)?;
+        if length < self.offset {
+            let now = tail::read(&self.file, length)?.link.seq;
+            let written = self.seq;
+            return Err(Fault::Shrunk { written, now });
+        }
+        let mut lines = reader::between(&self.file, self.offset, length)?;
+        loop {
+            match lines.next_line() {
+                Ok(Some(line)) if line.ended => {
+                    self.offset += line.bytes.len() as u64 + 1;
+                    let number = self.seq + 1;
+                    let read = row(line.bytes);
+                    self.seq = read.as_ref().map_or(number, |row| row.record.seq);
+                    each(read.map_err(|message| BadLine {
+                        line: number,
+                        message,
+                    }));
+                }
+                // A line that is still being written is for the next time.
+                Ok(_) => return Ok(()),
+                Err(ReadError::TooLong { .. }) => return Err(Fault::Foreign),
+                Err(ReadError::Io(e)) => return Err(Fault::Read(e)),
+            }
+        }
+    }
 }
 
 /// As [`select`], of lines from anywhere.

@@ -1,7 +1,7 @@
 //! Reading the log line by line, in bounded memory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Take};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Take};
 use std::path::Path;
 
 use crate::file::{self, Locked, Share};
@@ -56,11 +56,7 @@ impl LogReader {
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let opened = || {
             let file = file::open_to_read(path)?;
-            let length = match Locked::take(&file, Share::Shared) {
-                // Some file systems cannot lock what is open for reading only.
-                Ok(_) | Err(Fault::Lock(_)) => file.metadata().map_err(Fault::Read)?.len(),
-                Err(fault) => return Err(fault),
-            };
+            let length = length(&file)?;
             Ok(Self::new(BufReader::with_capacity(
                 BUFFER,
                 file.take(length),
@@ -68,6 +64,26 @@ impl LogReader {
         };
         opened().map_err(|fault: Fault| fault.at(path))
     }
+}
+
+/// How long the log is, between two lines of writers at work.
+pub(crate) fn length(file: &File) -> Result<u64, Fault> {
+    match Locked::take(file, Share::Shared) {
+        // Some file systems cannot lock what is open for reading only.
+        Ok(_) | Err(Fault::Lock(_)) => Ok(file.metadata().map_err(Fault::Read)?.len()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The lines from offset `from` to offset `to` of `file`.
+pub(crate) fn between(
+    mut file: &File,
+    from: u64,
+    to: u64,
+) -> Result<LineReader<BufReader<Take<&File>>>, Fault> {
+    file.seek(SeekFrom::Start(from)).map_err(Fault::Read)?;
+    let lines = file.take(to.saturating_sub(from));
+    Ok(LineReader::new(BufReader::with_capacity(BUFFER, lines)))
 }
 
 impl<R: BufRead> LineReader<R> {

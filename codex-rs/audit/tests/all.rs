@@ -9,6 +9,7 @@
 
 mod all {
     mod fixture;
+    mod format;
     mod processes;
     mod reading;
     mod tampering;

@@ -326,8 +326,71 @@ pub(crate) enum ReportForm {
 pub(crate) enum Audit {
     /// Print records, oldest first
     Show(AuditShow),
+    /// Print the newest records, and with -f those that come
+    Tail(AuditTail),
+    /// Count attempts by operation, and denials by rule
+    Stats(AuditStats),
+    /// Say of one record what happened, why, and what would allow it
+    Explain(AuditExplain),
     /// Check that the log is whole: exit 0, or 1 naming the first bad line
     Verify(AuditVerify),
+    /// Print the number and hash of the last record, to keep elsewhere
+    Head(AuditHead),
+    /// Print all records in a form that other tools read
+    Export(AuditExport),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditTail {
+    /// Wait for more
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// How many to begin with
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    pub(crate) limit: usize,
+
+    /// Print the lines of the log as they are
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditStats {
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditExplain {
+    /// The number of the record, as show prints it first
+    pub(crate) seq: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditHead {
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditExport {
+    /// The form
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+}
+
+/// The forms of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The lines of the log as they are
+    Jsonl,
+    /// RFC 4180, with a header; no cell is a formula
+    Csv,
+    /// Events of the Open Cybersecurity Schema Framework 1.3.0, one a line
+    Ocsf,
 }
 
 #[derive(Args, Debug)]
@@ -363,7 +426,7 @@ pub(crate) struct AuditShow {
 
 #[derive(Args, Debug)]
 pub(crate) struct AuditVerify {
-    /// The hash that the last record must have, kept elsewhere earlier
+    /// A hash that some record must have: a head that was kept elsewhere
     #[arg(long, value_name = "HASH")]
     pub(crate) expect_head: Option<String>,
 

@@ -3,22 +3,29 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use codex_audit::chain::Hash;
-use codex_audit::query::{self, Filter, Row, Since};
+use codex_audit::chain::{Hash, Link};
+use codex_audit::query::{self, BadLine, Filter, Row, Since};
 use codex_audit::record::Record;
 use codex_audit::verify::{self, Expected, Verdict};
 use codex_protocol::operation::{Operation, Outcome};
 use serde_json::json;
 
-use crate::args::{Audit, AuditShow, AuditVerify, Global};
+use crate::args::{Audit, AuditHead, AuditShow, AuditVerify, Global};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print::{self, Painter, Style};
 use crate::setup;
 
+mod reading;
+
 pub(crate) fn run(global: &Global, command: &Audit) -> Result<ExitCode, Failure> {
     match command {
         Audit::Show(args) => show(global, args),
+        Audit::Tail(args) => reading::tail(global, args),
+        Audit::Stats(args) => reading::stats(global, args),
+        Audit::Explain(args) => reading::explain(global, args),
         Audit::Verify(args) => verify(global, args),
+        Audit::Head(args) => head(global, args),
+        Audit::Export(args) => reading::export(global, args),
     }
 }
 
@@ -45,15 +52,29 @@ fn show(global: &Global, args: &AuditShow) -> Result<ExitCode, Failure> {
     query::select(&path, &filter, |row| match row {
         Ok(Row { line, .. }) if args.json => print::data(&line),
         Ok(Row { record, .. }) => print::data(&human(painter, &record)),
-        Err(bad) => {
-            let text = format!(
-                "line {} of the log: {}; 'codex audit verify' checks it",
-                bad.line, bad.message
-            );
-            print::warning(global.color, &text);
-        }
+        Err(bad) => warn(global, &bad),
     })
     .or_fail(Kind::Work)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says which line of the log is no record.
+fn warn(global: &Global, bad: &BadLine) {
+    let text = format!(
+        "line {} of the log: {}; 'codex audit verify' checks it",
+        bad.line, bad.message
+    );
+    print::warning(global.color, &text);
+}
+
+fn head(global: &Global, args: &AuditHead) -> Result<ExitCode, Failure> {
+    let path = setup::audit_path(global)?;
+    let Link { seq, hash } = verify::head(&path).or_fail(Kind::Work)?;
+    if args.json {
+        print::data(&json!({ "v": 1, "seq": seq, "head": hash.as_str() }).to_string());
+    } else {
+        print::data(&format!("{seq} {hash}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,7 +124,7 @@ fn verify(global: &Global, args: &AuditVerify) -> Result<ExitCode, Failure> {
     let head = args.expect_head.as_deref().map(|text| {
         Hash::from_hex(text.as_bytes()).ok_or_else(|| {
             Failure::usage(format!(
-                "'{text}' is no head: give 64 hexadecimal digits, as verify prints them"
+                "'{text}' is no head: give 64 hexadecimal digits, as `codex audit head` prints them"
             ))
         })
     });

@@ -9,6 +9,7 @@
 
 mod all {
     mod agents_md;
+    mod audit;
     mod bad_input;
     mod commands;
     mod compaction;
