@@ -234,6 +234,10 @@ pub(crate) struct ExecFlags {
     #[arg(long, value_name = "SECS", global = true, value_parser = seconds)]
     pub(crate) timeout: Option<std::time::Duration>,
 
+    /// Print the audit log's head on stderr at the end, to keep elsewhere
+    #[arg(long, global = true)]
+    pub(crate) print_audit_head: bool,
+
     /// Play the model's side from a recording
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) replay: Option<PathBuf>,
@@ -301,6 +305,10 @@ pub(crate) struct Sandbox {
     /// Whether to record refused reads as they happen
     #[arg(long, value_name = "WHAT", value_parser = ["denied", "off"])]
     pub(crate) audit_reads: Option<String>,
+
+    /// Print the audit log's head on stderr after the command, to keep elsewhere
+    #[arg(long)]
+    pub(crate) print_audit_head: bool,
 
     /// How to report what was denied, on stderr after the command
     #[arg(long, value_name = "FORM", default_value = "text")]

@@ -1,5 +1,6 @@
 //! `codex audit`: reading and checking the log.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -65,6 +66,13 @@ fn warn(global: &Global, bad: &BadLine) {
         bad.line, bad.message
     );
     print::warning(global.color, &text);
+}
+
+/// Tells people the head of the log at `path`, at the end of a run that was asked to.
+pub(crate) fn note_head(path: &Path) -> Result<(), Failure> {
+    let Link { seq, hash } = verify::head(path).or_fail(Kind::Work)?;
+    print::note(&format!("audit head: {seq} {hash}"));
+    Ok(())
 }
 
 fn head(global: &Global, args: &AuditHead) -> Result<ExitCode, Failure> {

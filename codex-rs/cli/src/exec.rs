@@ -139,6 +139,9 @@ fn go(
         limits: limits(flags),
     };
     let (ended, _) = converse(&base, setup, conversation, input)?;
+    if flags.print_audit_head {
+        crate::audit::note_head(&base.audit_path)?;
+    }
     finish(flags, ended)
 }
 

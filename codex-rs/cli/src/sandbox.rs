@@ -95,6 +95,9 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
             }).to_string());
         }
     }
+    if args.print_audit_head {
+        crate::audit::note_head(setup.log.path())?;
+    }
     Ok(ExitCode::from(code))
 }
 

@@ -18,11 +18,13 @@ fn a_log_is_counted_explained_exported_and_its_head_is_known_again() {
     // No program of the Offline list.
     let refused = run_codex(&env, &["sandbox", "--", "tar", "--version"]);
     assert_eq!(refused.code, Some(126), "{refused:#?}");
-    run_codex(&env, &["sandbox", "--", "true"]);
+    let ran = run_codex(&env, &["sandbox", "--print-audit-head", "--", "true"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
     let records = json_lines(&audit(&env, &["show", "--json"]));
     let last = records.last().unwrap();
 
     let head = audit(&env, &["head"]);
+    assert_eq!(ran.stderr, format!("audit head: {head}"));
     let (seq, hash) = head.trim().split_once(' ').unwrap();
     assert_eq!(
         (seq, Some(hash)),
