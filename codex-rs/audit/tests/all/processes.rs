@@ -1,13 +1,17 @@
 //! Several writers at once, and one that runs out of room.
 
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use std::{env, thread};
 
+use codex_audit::verify::{Damage, Verdict};
 use codex_protocol::operation::Operation;
 use codex_protocol::record::Recorder;
 
-use super::fixture::{denied, entry, log_of, open, records, whole};
+use super::fixture::{denied, entry, log_of, open, records, verdict, whole};
 
 /// Where the log is that [`writer_process`] appends to, and how many records.
 const LOG: &str = "CODEX_AUDIT_TEST_LOG";
@@ -67,6 +71,104 @@ fn writer_process() {
             entry(&target)
         };
         log.append(&wanted).unwrap();
+    }
+}
+
+/// The full name of [`denying_process`].
+const DENYING: &str = "all::processes::denying_process";
+
+/// Where the log is that [`denying_process`] appends to, and the name it writes under.
+const DENYING_LOG: &str = "CODEX_AUDIT_TEST_DENYING_LOG";
+
+/// Not a test of its own: denies without end, and says of each denial that it is recorded.
+#[test]
+fn denying_process() {
+    let Some(path) = env::var_os(DENYING_LOG) else {
+        return;
+    };
+    let name = env::var(RECORDS).unwrap();
+    let log = open(Path::new(&path));
+    for n in 0_u64.. {
+        // Lines of many lengths: long ones are more likely to be torn.
+        let padding = "/x y".repeat((n % 7 * 150) as usize);
+        let target = format!("{name}-{n} {padding}");
+        log.append(&denied(Operation::FileWrite, &target)).unwrap();
+        eprintln!("recorded {name}-{n}.");
+    }
+}
+
+/// Two processes at a time write to one log and are killed at any moment, 200 in all. What they
+/// said is recorded is in the log, once; the log is whole but for a torn end, and that is moved
+/// aside and told of by the next record.
+#[test]
+fn no_acknowledged_denial_is_lost_to_a_kill() {
+    const ROUNDS: u64 = 100;
+    let (_directory, path) = log_of(1);
+    let program = env::current_exe().unwrap();
+    let mut acknowledged = Vec::new();
+    let mut torn = 0;
+    for round in 0..ROUNDS {
+        let mut children: Vec<_> = (0..2)
+            .map(|n| {
+                Command::new(&program)
+                    .args(["--exact", DENYING, "--nocapture"])
+                    .env(DENYING_LOG, &path)
+                    .env(RECORDS, format!("{round}.{n}"))
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        let mut told: Vec<_> = children
+            .iter_mut()
+            .map(|child| BufReader::new(child.stderr.take().unwrap()))
+            .collect();
+        let mut first = String::new();
+        if round % 2 == 0 {
+            // However slow the machine is: these rounds are killed while they write.
+            while !first.ends_with(".\n") {
+                assert_ne!(told[0].read_line(&mut first).unwrap(), 0, "{first}");
+            }
+        }
+        // A prime, so that no pattern repeats.
+        thread::sleep(Duration::from_micros(round * 7919 % 13_000));
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        for mut rest in told {
+            let mut told = std::mem::take(&mut first);
+            rest.read_to_string(&mut told).unwrap();
+            let lines = told
+                .split_inclusive('\n')
+                .filter_map(|l| l.strip_suffix(".\n"));
+            for line in lines {
+                let target = line.strip_prefix("recorded ").expect(line);
+                acknowledged.push(target.to_owned());
+            }
+        }
+        if let Verdict::Broken(broken) = verdict(&path) {
+            assert_eq!(broken.what, Damage::Cut, "{broken:?}");
+            torn += 1;
+        }
+    }
+    open(&path).append(&entry("last")).unwrap();
+    whole(&path);
+    let records = records(&path);
+    let recovered = records.iter().filter(|r| {
+        let detail = r.detail.as_ref();
+        detail.is_some_and(|detail| detail.get("recovered").is_some())
+    });
+    assert!(recovered.count() >= torn);
+    let mut found = HashMap::new();
+    for record in &records {
+        let name = record.target.split(' ').next().unwrap();
+        *found.entry(name).or_insert(0) += 1;
+    }
+    assert!(acknowledged.len() >= 50, "{}", acknowledged.len());
+    for target in &acknowledged {
+        assert_eq!(found.get(&**target), Some(&1), "{target}");
     }
 }
 
