@@ -13,7 +13,7 @@ use codex_protocol::request::{
     FileRead, FileWrite, NetworkAccess, ProcessSpawn, Requested, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
-use codex_protocol::{environment, protected, secrets};
+use codex_protocol::{environment, hosts, protected, secrets};
 use serde_json::{Value, json};
 
 use crate::args::{ConfigCommand, Global, Grants, Policy, PolicyCheck, PolicyShow, PolicyVerb};
@@ -181,6 +181,14 @@ fn network_text(profile: SecurityProfile) -> &'static str {
     }
 }
 
+/// The presets by name, where the profile has them.
+fn presets(profile: SecurityProfile) -> &'static [hosts::Preset] {
+    match profile {
+        SecurityProfile::NetReadOnly => hosts::PRESETS,
+        _ => &[],
+    }
+}
+
 fn as_json(layer: &Layer) -> Value {
     let places = &layer.places;
     let programs = match layer.profile {
@@ -199,6 +207,7 @@ fn as_json(layer: &Layer) -> Value {
         "env_files": { "ask": secrets::ENV_FILES, "except": secrets::ENV_FILE_TEMPLATES },
         "protected": protected_texts().iter().map(|(p, why)| json!({ "path": p, "why": why })).collect::<Vec<_>>(),
         "network": network_text(layer.profile),
+        "network_presets": presets(layer.profile).iter().map(|p| json!({ "name": p.name, "hosts": p.hosts })).collect::<Vec<_>>(),
         "programs": programs,
         "environment": { "passed": environment::PASSED, "never": environment::NEVER, "added": layer.pass_env },
         "grants": layer.grants,
@@ -248,7 +257,12 @@ fn as_text(layer: &Layer, painter: Painter) -> Vec<String> {
             )],
         );
     }
-    section("network", vec![network_text(layer.profile).to_owned()]);
+    let network = std::iter::once(network_text(layer.profile).to_owned()).chain(
+        presets(layer.profile)
+            .iter()
+            .map(|p| format!("{}: {}", p.name, p.hosts.join(" "))),
+    );
+    section("network", network.collect());
     let programs = match layer.profile {
         SecurityProfile::Offline => texts(&places.listed_programs)
             .into_iter()

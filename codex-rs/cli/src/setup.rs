@@ -9,6 +9,7 @@ use codex_audit::writer::{AuditLog, Options};
 use codex_core::command::Workbench;
 use codex_core::{agents_md, paths, places};
 use codex_protocol::event::EventSink;
+use codex_protocol::hosts::HostRule;
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::operation::{Evidence, Operation, Outcome};
 use codex_protocol::permission::{Items, NeverAsk, Permissions};
@@ -270,12 +271,10 @@ fn add_grants(
         })?;
         rights.push(Right::Exec(found));
     }
-    rights.extend(
-        grants
-            .allow_host
-            .iter()
-            .map(|host| Right::Host(host.to_ascii_lowercase())),
-    );
+    for host in &grants.allow_host {
+        HostRule::parse(host).or_fail(Kind::Usage)?;
+        rights.push(Right::Host(host.clone()));
+    }
     layer
         .grants
         .extend(rights.into_iter().map(|right| Grant { right, source }));
@@ -507,6 +506,9 @@ fn record_widening(
             Right::Write(path) => ("write", path.display().to_string()),
             Right::Exec(path) | Right::ExecTree(path) => ("exec", path.display().to_string()),
             Right::Host(host) => ("host", host.clone()),
+            Right::DenyHost(host) => ("deny host", host.clone()),
+            Right::Tunnel(host) => ("tunnel", host.clone()),
+            Right::ReadPost(name) => ("read by POST", name.clone()),
         };
         let source = match grant.source {
             GrantSource::UserConfig => "the person's configuration",

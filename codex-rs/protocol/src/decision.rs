@@ -77,6 +77,24 @@ pub const RULES: &[(Rule, &str)] = &[
     (rule::EXEC_GRANT, "the person granted this program"),
     (rule::NET_OFFLINE, "the profile reaches no network"),
     (rule::NET_HOST, "the host is not on the list of hosts"),
+    (
+        rule::NET_PRESET,
+        "the host belongs to a preset of NetReadOnly",
+    ),
+    (rule::NET_DENIED, "the person denied this host"),
+    (rule::NET_METHOD, "only GET, HEAD and OPTIONS read"),
+    (
+        rule::NET_TUNNEL,
+        "a tunnel that cannot be looked into is granted by name",
+    ),
+    (
+        rule::NET_REQUEST,
+        "a request must be one that every server reads alike",
+    ),
+    (
+        rule::NET_ADDRESS,
+        "a host's name must not lead to a private address",
+    ),
     (rule::NET_GRANT, "the host is on the list of hosts"),
     (rule::MODEL_CONFIGURED, "the person configured this model"),
     (
@@ -127,6 +145,18 @@ pub mod rule {
     pub const NET_OFFLINE: Rule = Rule("net.offline");
     /// An unlisted host.
     pub const NET_HOST: Rule = Rule("net.host");
+    /// A host of a preset.
+    pub const NET_PRESET: Rule = Rule("net.preset");
+    /// A denied host.
+    pub const NET_DENIED: Rule = Rule("net.denied");
+    /// A method that writes.
+    pub const NET_METHOD: Rule = Rule("net.method");
+    /// An opaque tunnel.
+    pub const NET_TUNNEL: Rule = Rule("net.tunnel");
+    /// A malformed or ambiguous request.
+    pub const NET_REQUEST: Rule = Rule("net.request");
+    /// A private address behind a name.
+    pub const NET_ADDRESS: Rule = Rule("net.address");
     /// A listed host.
     pub const NET_GRANT: Rule = Rule("net.grant");
     /// The configured model.

@@ -20,6 +20,7 @@ pub mod environment;
 pub mod event;
 pub mod gate;
 pub mod glob;
+pub mod hosts;
 pub mod ids;
 pub mod model;
 pub mod operation;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use crate::decision::{Decision, Rule, rule};
+use crate::decision::{Decision, Effect, Rule, rule};
 use crate::event::{Event, EventSink, ItemDetails, ThreadItem};
 use crate::gate::{self, Authorized, Pending, Refused, Verdict};
 use crate::operation::{Evidence, Operation, Outcome};
@@ -280,6 +280,30 @@ impl Permissions {
             }
         };
         Err(self.deny(refused)?)
+    }
+
+    /// Records and shows a denial of `request` by whoever acts on it, for what the gate cannot
+    /// see: the address behind a name, say. It can only deny.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the run must end.
+    pub fn refuse<R: Requested>(
+        &self,
+        request: R,
+        rule: Rule,
+        why: &str,
+    ) -> Result<Decision, RecordError> {
+        let decision = Decision {
+            effect: Effect::Deny,
+            rule,
+            reason: format!("{} profile: {why}", self.subject.profile).into(),
+            remedy: None,
+        };
+        self.deny(Refused {
+            request,
+            decision: decision.clone(),
+        })?;
+        Ok(decision)
     }
 
     /// Records and shows a denial.

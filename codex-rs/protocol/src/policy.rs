@@ -39,8 +39,17 @@ pub enum Right {
     Exec(PathBuf),
     /// Programs of this tree may start.
     ExecTree(PathBuf),
-    /// This host may be read through the proxy.
+    /// What this [`HostRule`](crate::hosts::HostRule) names may be read through the proxy. A text
+    /// that is no rule names nothing.
     Host(String),
+    /// What this rule names may not be reached. Wins over every grant and preset; a text that is
+    /// no rule denies every host, so that a slip never opens one.
+    DenyHost(String),
+    /// This host may be reached by a tunnel that the proxy cannot look into.
+    Tunnel(String),
+    /// This named read may use POST where its host may be read:
+    /// [`GIT_UPLOAD_PACK`](crate::hosts::GIT_UPLOAD_PACK).
+    ReadPost(String),
 }
 
 /// A [`Right`] and where it comes from.

@@ -59,6 +59,53 @@ pub struct NetworkAccess {
     pub port: u16,
 }
 
+/// Reading one URL through the proxy, or asking it for a tunnel (method `CONNECT`, path empty).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRead {
+    /// The method, as it was sent.
+    pub method: String,
+    /// Whether the connection to the host is TLS.
+    pub https: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The path, as it was sent: percent-encoded, with its leading slash.
+    pub path: String,
+    /// What follows `?`, if anything does.
+    pub query: Option<String>,
+}
+
+impl NetworkRead {
+    /// `https://host[:port]/path?name=[REDACTED]`: values of a query are never shown, since a
+    /// reader may have put anything into them. What has no `=` may be a value itself.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let (scheme, usual) = match self.https {
+            true => ("https", 443),
+            false => ("http", 80),
+        };
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        let port = match self.port == usual {
+            true => String::new(),
+            false => format!(":{}", self.port),
+        };
+        let mut url = format!("{scheme}://{host}{port}{}", self.path);
+        for (n, part) in self.query.iter().flat_map(|q| q.split('&')).enumerate() {
+            url.push(if n == 0 { '?' } else { '&' });
+            if let Some((name, _)) = part.split_once('=') {
+                url.push_str(name);
+                url.push('=');
+            }
+            url.push_str("[REDACTED]");
+        }
+        url
+    }
+}
+
 /// Sending the conversation to the model that the person configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRequest {
@@ -81,6 +128,8 @@ pub enum Request<'a> {
     ProcessSpawn(&'a ProcessSpawn),
     /// See [`NetworkAccess`].
     NetworkAccess(&'a NetworkAccess),
+    /// See [`NetworkRead`].
+    NetworkRead(&'a NetworkRead),
     /// See [`ModelRequest`].
     ModelRequest(&'a ModelRequest),
 }
@@ -93,12 +142,12 @@ impl Request<'_> {
             Self::FileRead(_) => Operation::FileRead,
             Self::FileWrite(_) => Operation::FileWrite,
             Self::ProcessSpawn(_) => Operation::ProcessSpawn,
-            Self::NetworkAccess(_) => Operation::NetworkAccess,
+            Self::NetworkAccess(_) | Self::NetworkRead(_) => Operation::NetworkAccess,
             Self::ModelRequest(_) => Operation::ModelRequest,
         }
     }
 
-    /// On what: a path, a program, or `host:port`. Not masked yet.
+    /// On what: a path, a program, `host:port`, or `GET https://host/path`. Not masked yet.
     #[must_use]
     pub fn target(&self) -> String {
         match self {
@@ -107,6 +156,10 @@ impl Request<'_> {
             Self::ProcessSpawn(r) => text(&r.program),
             Self::NetworkAccess(r) if r.host.contains(':') => format!("[{}]:{}", r.host, r.port),
             Self::NetworkAccess(r) => format!("{}:{}", r.host, r.port),
+            Self::NetworkRead(r) if r.path.is_empty() => {
+                format!("{} {}:{}", r.method, r.host, r.port)
+            }
+            Self::NetworkRead(r) => format!("{} {}", r.method, r.url()),
             Self::ModelRequest(r) => format!("{} {} at {}", r.provider, r.model, r.endpoint),
         }
     }
@@ -135,5 +188,6 @@ requested!(
     FileWrite,
     ProcessSpawn,
     NetworkAccess,
+    NetworkRead,
     ModelRequest
 );

@@ -9,7 +9,8 @@ use codex_protocol::decision::{Decision, Effect};
 use codex_protocol::gate::decide;
 use codex_protocol::policy::{Grant, GrantSource, Policy, Right};
 use codex_protocol::request::{
-    FileRead, FileWrite, ModelRequest, NetworkAccess, ProcessSpawn, Requested, WriteKind,
+    FileRead, FileWrite, ModelRequest, NetworkAccess, NetworkRead, ProcessSpawn, Requested,
+    WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 
@@ -227,6 +228,49 @@ connect example.com:443
 connect EXAMPLE.com:80
 connect www.example.com:443
 connect example.com.evil.org:443
+net GET https://example.com/a
+net HEAD http://EXAMPLE.com/a
+net OPTIONS https://example.com/a
+net POST https://example.com/a
+net get https://example.com/a
+net CONNECT https://example.com
+net GET https://example.com:8443/
+net GET https://www.example.com/
+
+--none
+connect docs.rs:443
+connect docs.rs:80
+net GET https://docs.rs/serde
+net GET http://docs.rs/serde
+net GET https://docs.rs:8443/serde
+net DELETE https://docs.rs/serde
+net CONNECT https://docs.rs
+net GET https://evil.docs.rs/
+
+--allow-host *.example.org/read
+net GET https://a.example.org/read/x
+net GET https://a.example.org/write/x
+net GET https://a.example.org/read/../write
+net GET https://example.org/read
+
+--allow-host example.org --deny-host example.org/private
+net GET https://example.org/public
+net GET https://example.org/private/x
+net GET https://example.org/%70rivate/x
+
+--deny-host docs.rs
+connect docs.rs:443
+net GET https://docs.rs/
+
+--tunnel example.org
+net CONNECT https://example.org
+net GET https://example.org/
+net CONNECT https://example.net
+
+--allow-host example.org --read-post git-upload-pack
+net POST https://example.org/a/git-upload-pack
+net POST https://example.org/a/git-receive-pack
+net POST https://example.net/a/git-upload-pack
 ";
 
 fn grants(line: &str) -> Vec<Grant> {
@@ -240,6 +284,9 @@ fn grants(line: &str) -> Vec<Grant> {
             ["--allow-exec", path] => typed(Right::Exec(path.into())),
             ["--allow-exec-tree", path] => typed(Right::ExecTree(path.into())),
             ["--allow-host", host] => typed(Right::Host((*host).to_owned())),
+            ["--deny-host", rule] => typed(Right::DenyHost((*rule).to_owned())),
+            ["--tunnel", rule] => typed(Right::Tunnel((*rule).to_owned())),
+            ["--read-post", name] => typed(Right::ReadPost((*name).to_owned())),
             ["--internal", path] => Grant {
                 right: Right::Write(path.into()),
                 source: GrantSource::Internal,
@@ -275,6 +322,25 @@ fn request(line: &str) -> Box<dyn Requested> {
             Box::new(NetworkAccess {
                 host: host.to_owned(),
                 port: port.parse().unwrap(),
+            })
+        }
+        "net" => {
+            let (method, url) = rest.split_once(' ').unwrap();
+            let (scheme, rest) = url.split_once("://").unwrap();
+            let https = scheme == "https";
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let usual = if https { 443 } else { 80 };
+            let (host, port) = match authority.split_once(':') {
+                Some((host, port)) => (host, port.parse().unwrap()),
+                None => (authority, usual),
+            };
+            Box::new(NetworkRead {
+                method: method.to_owned(),
+                https,
+                host: host.to_owned(),
+                port,
+                path: path.to_owned(),
+                query: None,
             })
         }
         "model" => Box::new(ModelRequest {

@@ -1,0 +1,456 @@
+//! Rules of hosts that may be read through the proxy, and the presets of `NetReadOnly`.
+
+// Of core: an address as a value, with nothing that could reach one.
+use core::net::IpAddr;
+
+use crate::request::NetworkRead;
+
+/// Methods that read. RFC 9110, section 9.2.1, calls them safe; TRACE is left out because it
+/// echoes what a server added.
+pub const READ_METHODS: &[&str] = &["GET", "HEAD", "OPTIONS"];
+
+/// Ports that a rule without a port means: http and https.
+pub const DEFAULT_PORTS: [u16; 2] = [80, 443];
+
+/// Longest name of a host (RFC 1035, section 2.3.4, without the root's dot).
+pub const MAX_HOST: usize = 253;
+
+/// The named read that needs POST: `git clone` and `git fetch` over HTTP ask for packs with it.
+/// Off unless chosen.
+pub const GIT_UPLOAD_PACK: &str = "git-upload-pack";
+
+/// Hosts that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// What they are for.
+    pub name: &'static str,
+    /// Their names. Each is read over https, port 443.
+    pub hosts: &'static [&'static str],
+}
+
+/// What `NetReadOnly` reads without being asked. No host that shows many people's uploads at paths
+/// the reader chooses is here, unless that is what it is for, as with package indexes.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "cargo",
+        hosts: &["crates.io", "index.crates.io", "static.crates.io"],
+    },
+    Preset {
+        name: "rustup",
+        hosts: &["static.rust-lang.org"],
+    },
+    Preset {
+        name: "python",
+        hosts: &["pypi.org", "files.pythonhosted.org"],
+    },
+    Preset {
+        name: "npm",
+        hosts: &["registry.npmjs.org", "registry.yarnpkg.com"],
+    },
+    Preset {
+        name: "go",
+        hosts: &["proxy.golang.org", "sum.golang.org"],
+    },
+    Preset {
+        name: "maven",
+        hosts: &["repo.maven.apache.org", "repo1.maven.org"],
+    },
+    Preset {
+        name: "rubygems",
+        hosts: &["rubygems.org", "index.rubygems.org"],
+    },
+    Preset {
+        name: "documentation",
+        hosts: &[
+            "developer.mozilla.org",
+            "doc.rust-lang.org",
+            "docs.python.org",
+            "docs.rs",
+            "go.dev",
+            "nodejs.org",
+            "pkg.go.dev",
+        ],
+    },
+];
+
+/// The preset that holds `host`.
+#[must_use]
+pub fn preset_of(host: &str) -> Option<&'static Preset> {
+    PRESETS
+        .iter()
+        .find(|preset| preset.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)))
+}
+
+/// Suffixes below which strangers register names, beside those whose shape tells it. A wildcard
+/// right below one would name many people's hosts. From the public suffix list's best known
+/// entries; what is missing here costs a wildcard that the person typed, not a default.
+const SHARED_SUFFIXES: &[&str] = &[
+    "amazonaws.com",
+    "appspot.com",
+    "azureedge.net",
+    "azurewebsites.net",
+    "blob.core.windows.net",
+    "blogspot.com",
+    "cloudfront.net",
+    "core.windows.net",
+    "deno.dev",
+    "firebaseapp.com",
+    "fly.dev",
+    "github.io",
+    "githubusercontent.com",
+    "gitlab.io",
+    "googleapis.com",
+    "herokuapp.com",
+    "myshopify.com",
+    "netlify.app",
+    "ngrok.io",
+    "ngrok-free.app",
+    "onrender.com",
+    "pages.dev",
+    "r2.dev",
+    "readthedocs.io",
+    "run.app",
+    "s3.amazonaws.com",
+    "surge.sh",
+    "trycloudflare.com",
+    "vercel.app",
+    "web.app",
+    "workers.dev",
+];
+
+/// Second labels that registries of countries sell names below (`co.uk`, `com.au`).
+const REGISTRY_LABELS: &[&str] = &[
+    "ac", "co", "com", "edu", "go", "gob", "gov", "gv", "ltd", "mil", "ne", "net", "nom", "or",
+    "org", "plc", "sch",
+];
+
+/// A rule that cannot be understood, or would name more than anybody means.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostRuleError {
+    /// Not a host.
+    #[error(
+        "'{0}' is no host rule; write HOST, HOST:PORT, HOST/PATH or *.DOMAIN, without a scheme, user or query"
+    )]
+    Malformed(String),
+    /// A wildcard below a suffix that many people share.
+    #[error(
+        "'*.{0}' would name many people's hosts; a wildcard may stand only below a domain that one owner registered, such as *.docs.example.org"
+    )]
+    WildcardTooWide(String),
+}
+
+/// One host, or the hosts below a domain; a port; a prefix of paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRule {
+    host: String,
+    below: bool,
+    port: Option<u16>,
+    path: Option<String>,
+}
+
+impl HostRule {
+    /// Reads `[*.]HOST[:PORT][/PATH]`; an IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    /// [`HostRuleError`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, HostRuleError> {
+        let malformed = || HostRuleError::Malformed(text.to_owned());
+        let (authority, path) = match text.find('/') {
+            Some(at) => (&text[..at], Some(text[at..].to_owned())),
+            None => (text, None),
+        };
+        if path.as_deref().is_some_and(|p| !is_plain_path(p)) {
+            return Err(malformed());
+        }
+        let (host, port) = split_port(authority).ok_or_else(malformed)?;
+        let (host, below) = match host.strip_prefix("*.") {
+            Some(domain) => (domain, true),
+            None => (host, false),
+        };
+        let host = canonical_host(host).ok_or_else(malformed)?;
+        if below && !may_have_wildcard(&host) {
+            return Err(HostRuleError::WildcardTooWide(host));
+        }
+        let path = path.filter(|p| p != "/");
+        Ok(Self {
+            host,
+            below,
+            port,
+            path,
+        })
+    }
+
+    /// Whether it names this host and port, for some path at least.
+    #[must_use]
+    pub fn names(&self, host: &str, port: u16) -> bool {
+        let Some(host) = canonical_host(host) else {
+            return false;
+        };
+        let host_matches = match self.below {
+            true => host
+                .strip_suffix(&self.host)
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            false => host == self.host,
+        };
+        host_matches
+            && match self.port {
+                Some(own) => own == port,
+                None => DEFAULT_PORTS.contains(&port),
+            }
+    }
+
+    /// Whether an allowing rule holds this read. A path that a server might read as another one
+    /// (`..`, `//`, `\`, an encoded slash) is below no prefix.
+    #[must_use]
+    pub fn allows(&self, read: &NetworkRead) -> bool {
+        self.names(&read.host, read.port)
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|prefix| is_plain_path(&read.path) && is_below(&read.path, prefix))
+    }
+
+    /// Whether a denying rule holds this read: also where the path could be read as one below its
+    /// prefix.
+    #[must_use]
+    pub fn denies(&self, read: &NetworkRead) -> bool {
+        self.names(&read.host, read.port)
+            && self.path.as_deref().is_none_or(|prefix| {
+                !is_plain_path(&read.path)
+                    || read.path.contains('%')
+                    || is_below(
+                        &read.path.to_ascii_lowercase(),
+                        &prefix.to_ascii_lowercase(),
+                    )
+            })
+    }
+}
+
+/// Splits `HOST[:PORT]` or `[V6][:PORT]`.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let port = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) {
+        true => text.parse::<u16>().ok().filter(|port| *port > 0),
+        false => None,
+    };
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        return match rest {
+            "" => Some((host, None)),
+            _ => Some((host, Some(port(rest.strip_prefix(':')?)?))),
+        };
+    }
+    match authority.split_once(':') {
+        None => Some((authority, None)),
+        Some((host, rest)) => Some((host, Some(port(rest)?))),
+    }
+}
+
+/// A host as rules compare it: lower case, and nothing that a resolver could read otherwise than
+/// we do. `None` for what is no host name and no address in its one canonical form: `0x7f.1`,
+/// `017700000001`, `2130706433`, names with an empty label or with other characters.
+#[must_use]
+pub fn canonical_host(host: &str) -> Option<String> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Some(address.to_string());
+    }
+    let host = host.to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    // A last label that begins with a digit is read as a number by some resolvers (the URL
+    // Standard's "ends in a number" check); no top-level domain does.
+    let last_is_name = host
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| !last.starts_with(|c: char| c.is_ascii_digit()));
+    (host.len() <= MAX_HOST && host.split('.').all(label) && last_is_name).then_some(host)
+}
+
+/// Whether names below `domain` belong to one owner, as far as its shape and our list tell.
+fn may_have_wildcard(domain: &str) -> bool {
+    let labels: Vec<&str> = domain.split('.').collect();
+    let country_registry = matches!(labels[..], [second, top]
+        if top.len() == 2 && (second.len() <= 2 || REGISTRY_LABELS.contains(&second)));
+    // `*.s3.eu-west-1.amazonaws.com` is as shared as `*.amazonaws.com`.
+    let shared = SHARED_SUFFIXES.iter().any(|suffix| {
+        domain == *suffix
+            || (domain.ends_with(".amazonaws.com") || domain.ends_with(".windows.net"))
+    });
+    labels.len() >= 2 && domain.parse::<IpAddr>().is_err() && !country_registry && !shared
+}
+
+/// Whether every server reads this path alike: it starts with a slash, names no directory twice
+/// and hides no separator.
+fn is_plain_path(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    path.starts_with('/')
+        && ![
+            "//", "\\", "%2f", "%5c", "%2e", "%00", "%25", ";", "?", "#", "*",
+        ]
+        .iter()
+        .any(|bad| lower.contains(bad))
+        && !path
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+        && path.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Whether `path` is `prefix` or lies below it, whole segments compared.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(host: &str, port: u16, path: &str) -> NetworkRead {
+        NetworkRead {
+            method: "GET".to_owned(),
+            https: true,
+            host: host.to_owned(),
+            port,
+            path: path.to_owned(),
+            query: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(rule: &str, host: &str, port: u16, path: &str, expected: bool) {
+        let rule = HostRule::parse(rule).unwrap();
+        assert_eq!(rule.allows(&read(host, port, path)), expected, "{rule:?}");
+    }
+
+    #[test]
+    fn a_rule_names_one_host_or_those_below_a_domain() {
+        check("example.org", "example.org", 443, "/", true);
+        check("example.org", "EXAMPLE.ORG", 80, "/", true);
+        check("example.org", "example.org", 8080, "/", false);
+        check("example.org:8080", "example.org", 8080, "/", true);
+        check("example.org:8080", "example.org", 443, "/", false);
+        check("example.org", "www.example.org", 443, "/", false);
+        check("example.org", "example.org.evil.net", 443, "/", false);
+        check("example.org", "example.org.", 443, "/", false);
+        check("*.example.org", "a.b.example.org", 443, "/", true);
+        check("*.example.org", "example.org", 443, "/", false);
+        check("*.example.org", "evilexample.org", 443, "/", false);
+        check("[::1]:8080", "::1", 8080, "/", true);
+        check("127.0.0.1:1", "127.0.0.1", 1, "/", true);
+        check("127.0.0.1:1", "2130706433", 1, "/", false);
+    }
+
+    #[test]
+    fn a_prefix_holds_whole_segments_of_plain_paths() {
+        check("example.org/docs", "example.org", 443, "/docs", true);
+        check("example.org/docs", "example.org", 443, "/docs/a", true);
+        check("example.org/docs/", "example.org", 443, "/docs/a", true);
+        check("example.org/docs", "example.org", 443, "/docs2", false);
+        check("example.org/docs", "example.org", 443, "/Docs", false);
+        for trick in [
+            "/docs/../x",
+            "/docs/%2e%2e/x",
+            "/docs//x",
+            "/docs/..%2fx",
+            "/docs\\..\\x",
+            "/docs/%252e%252e/x",
+            "/docs/..;/x",
+        ] {
+            check("example.org/docs", "example.org", 443, trick, false);
+        }
+    }
+
+    #[test]
+    fn a_denying_rule_also_holds_what_could_be_read_as_its_path() {
+        let rule = HostRule::parse("example.org/private").unwrap();
+        for (path, expected) in [
+            ("/private/x", true),
+            ("/PRIVATE", true),
+            ("/%70rivate", true),
+            ("/a/../private", true),
+            ("//private", true),
+            ("/privately", false),
+            ("/public", false),
+        ] {
+            assert_eq!(
+                rule.denies(&read("example.org", 443, path)),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn wildcards_stand_only_below_what_one_owner_registered() {
+        for wide in [
+            "*.com",
+            "*.co.uk",
+            "*.com.au",
+            "*.github.io",
+            "*.s3.eu-west-1.amazonaws.com",
+            "*.a.blob.core.windows.net",
+        ] {
+            assert!(
+                matches!(
+                    HostRule::parse(wide),
+                    Err(HostRuleError::WildcardTooWide(_))
+                ),
+                "{wide}"
+            );
+        }
+        for good in [
+            "*.example.com",
+            "*.docs.example.co.uk",
+            "*.someone.github.io",
+        ] {
+            assert!(HostRule::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused() {
+        for bad in [
+            "",
+            "*",
+            "*.",
+            "https://example.org",
+            "a@b.org",
+            "example.org:0",
+            "example.org:99999",
+            "example.org:",
+            "example.org/?q",
+            "exa mple.org",
+            "example..org",
+            "0x7f.0.0.1",
+            "127.1",
+            "2130706433",
+            "127.0.0.1.",
+            "017700000001",
+            "[::1",
+            "::1",
+            "a*.example.org",
+            "example.org/../x",
+            "*.127.0.0.1",
+        ] {
+            assert!(HostRule::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn presets_are_rules() {
+        for host in PRESETS.iter().flat_map(|p| p.hosts) {
+            assert!(
+                HostRule::parse(host).is_ok_and(|r| r.names(host, 443)),
+                "{host}"
+            );
+            assert!(preset_of(host).is_some());
+        }
+        assert_eq!(preset_of("www.docs.rs"), None);
+    }
+}
