@@ -1,0 +1,168 @@
+//! What all connections of one proxy share.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use codex_protocol::permission::Permissions;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::address::{Resolver, SystemResolver};
+use crate::authority::Authority;
+
+/// Why a proxy could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The listener cannot be used.
+    #[error("the egress proxy cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A certificate cannot be made.
+    #[error("the egress proxy cannot make a certificate: {0}")]
+    Certificate(String),
+    /// No certificate authority is trusted, so no host could prove who it is.
+    #[error(
+        "the egress proxy found no trusted certificate ({0}): install the system's CA certificates or set SSL_CERT_FILE"
+    )]
+    Roots(String),
+    /// The file of certificates cannot be written.
+    #[error("the egress proxy cannot write its certificates in '{}': {cause}", .directory.display())]
+    Bundle {
+        /// Where.
+        directory: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// What one proxy spends at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of clients at once; further ones wait.
+    pub connections: usize,
+    /// Streams at once on one HTTP/2 connection.
+    pub streams: u32,
+    /// Requests in one session.
+    pub requests: u64,
+    /// Bytes of one answer's body.
+    pub response_bytes: u64,
+    /// Until a host's address is found, connected to, and its TLS stands.
+    pub connect: Duration,
+    /// Until a request's head has come, or a TLS handshake of a client has ended.
+    pub head: Duration,
+    /// Until a host begins to answer.
+    pub answer: Duration,
+    /// Without a byte in either direction.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            streams: 64,
+            requests: 1_000_000,
+            response_bytes: 16 << 30,
+            connect: Duration::from_secs(20),
+            head: Duration::from_secs(30),
+            answer: Duration::from_secs(120),
+            idle: Duration::from_secs(120),
+        }
+    }
+}
+
+/// How a proxy reaches hosts, and where it leaves its files.
+pub struct Options {
+    /// A directory of this run alone: the file of certificates, and package managers' caches.
+    pub directory: PathBuf,
+    /// How names become addresses.
+    pub resolver: Arc<dyn Resolver>,
+    /// Whether names may lead to private addresses. For tests and networks whose package index
+    /// has one; an address that was granted as such may be reached either way.
+    pub allow_private: bool,
+    /// The authorities that hosts are proved by; `None` for the platform's, which honours
+    /// `SSL_CERT_FILE`.
+    pub roots: Option<Vec<CertificateDer<'static>>>,
+    /// What is spent at most.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// The platform's resolver and authorities, and no private addresses.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            resolver: Arc::new(SystemResolver),
+            allow_private: false,
+            roots: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+pub(crate) struct Session {
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) allow_private: bool,
+    pub(crate) limits: Limits,
+    pub(crate) authority: Authority,
+    pub(crate) roots: Vec<CertificateDer<'static>>,
+    pub(crate) address: SocketAddr,
+    tls: OnceLock<TlsConnector>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        address: SocketAddr,
+        permissions: Arc<Permissions>,
+        options: Options,
+    ) -> Result<Self, EgressError> {
+        let roots = match options.roots {
+            Some(roots) => roots,
+            None => {
+                let found = rustls_native_certs::load_native_certs();
+                if let (true, Some(error)) = (found.certs.is_empty(), found.errors.first()) {
+                    return Err(EgressError::Roots(error.to_string()));
+                }
+                found.certs
+            }
+        };
+        Ok(Self {
+            permissions,
+            resolver: options.resolver,
+            allow_private: options.allow_private,
+            limits: options.limits,
+            authority: Authority::new()?,
+            roots,
+            address,
+            tls: OnceLock::new(),
+        })
+    }
+
+    /// The client's side of TLS to hosts, set up for the first of them.
+    pub(crate) fn tls(&self) -> Result<TlsConnector, String> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(self.roots.iter().cloned());
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let made = TlsConnector::from(Arc::new(config));
+        Ok(self.tls.get_or_init(|| made).clone())
+    }
+}
