@@ -10,6 +10,7 @@
 mod all {
     mod authorize;
     mod decisions;
+    mod hosts;
     mod places;
     mod properties;
 }

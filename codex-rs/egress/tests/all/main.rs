@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod abuse;
+mod http2;
 mod reading;
+mod streams;
 mod world;

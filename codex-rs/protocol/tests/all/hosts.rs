@@ -1,0 +1,124 @@
+//! Host rules beside a plain reference that knows only the words of the documentation.
+
+use codex_protocol::hosts::HostRule;
+use codex_protocol::request::NetworkRead;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Pieces that rules, hosts and paths are put together from, so that they often nearly meet.
+const PIECES: &[&str] = &[
+    "example",
+    "org",
+    "com",
+    "co",
+    "uk",
+    "a",
+    "*",
+    ".",
+    ".",
+    "/",
+    "/",
+    "..",
+    "%2e",
+    "%2f",
+    ":",
+    "443",
+    "80",
+    "127.0.0.1",
+    "0x7f",
+    "\\",
+    "?",
+    "#",
+    "@",
+    "[",
+    "]",
+    "::1",
+    "docs",
+    "é",
+    "\0",
+    "%",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => proptest::collection::vec(select(PIECES), 0..8).prop_map(|p| p.concat()),
+        1 => ".{0,24}",
+    ]
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => select(&["example.org", "EXAMPLE.org", "a.example.org", "a.b.example.org",
+            "evilexample.org", "example.org.", "example.org.evil.com", "127.0.0.1"][..])
+            .prop_map(str::to_owned),
+        1 => text(),
+    ]
+}
+
+fn rule() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => select(&["example.org", "*.example.org", "example.org:8443", "example.org/docs",
+            "*.example.org:80/docs/a", "127.0.0.1"][..]).prop_map(str::to_owned),
+        1 => text(),
+    ]
+}
+
+fn path() -> impl Strategy<Value = String> {
+    prop_oneof![
+        1 => select(&["/", "/docs", "/docs/a", "/docs/../x", "/docs2"][..]).prop_map(str::to_owned),
+        1 => text().prop_map(|t| format!("/{t}")),
+    ]
+}
+
+/// What the documentation allows at most. It splits by hand and decodes nothing.
+fn may_allow(rule: &str, read: &NetworkRead) -> bool {
+    let (authority, prefix) = rule.split_at(rule.find('/').unwrap_or(rule.len()));
+    let (name, port) = match authority.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
+        _ => (authority, ""),
+    };
+    let name = name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_lowercase();
+    let host = read.host.to_lowercase();
+    let host_fits = match name.strip_prefix('*') {
+        Some(domain) => {
+            host.ends_with(domain) && host.len() > domain.len() && domain.matches('.').count() > 1
+        }
+        None => host == name,
+    };
+    let port_fits = match port {
+        "" => read.port == 80 || read.port == 443,
+        _ => port == read.port.to_string() || port.trim_start_matches('0') == read.port.to_string(),
+    };
+    let climbs = read.path.split('/').any(|s| s == "..")
+        || read.path.contains('%') && read.path.to_lowercase().contains("%2");
+    let prefix = prefix.trim_end_matches('/');
+    let path_fits = prefix.is_empty()
+        || !climbs && (read.path == prefix || read.path.starts_with(&format!("{prefix}/")));
+    host_fits && port_fits && path_fits
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_rule_allows_what_the_reference_does_not(
+        rule_text in rule(),
+        host in host(),
+        port in select(&[80_u16, 443, 8443, 0, 1][..]),
+        path in path(),
+    ) {
+        let read = NetworkRead { method: "GET".to_owned(), https: true, host, port, path, query: None };
+        if let Ok(rule) = HostRule::parse(&rule_text) {
+            let allows = rule.allows(&read);
+            prop_assert!(!allows || may_allow(&rule_text, &read), "{rule_text} allows {read:?}");
+            prop_assert!(!allows || rule.denies(&read), "what a rule allows, the same rule denies");
+        }
+    }
+}
