@@ -142,6 +142,7 @@ fn turn(
         store: None,
         items: Vec::new(),
         limits: TurnLimits::default(),
+        context_window: 100_000,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -162,7 +163,7 @@ fn turn(
             ended = session.turn(Vec::new(), &interrupt) => ended,
             () = stop => unreachable!(),
         };
-        (ended, session.into_items())
+        (ended, session.end().await.0)
     });
     let answers = items.into_iter().filter_map(|item| match item {
         Item::ToolOutput {
