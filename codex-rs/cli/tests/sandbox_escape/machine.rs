@@ -77,6 +77,7 @@ pub(super) const OPEN: &[&str] = &[
     "file: setxattr",
     "file: fsetxattr",
     "a git hook",
+    "a git hook by rename",
     "a git hook by link",
     "the hook directory replaced",
     "a git hook by symbolic link",

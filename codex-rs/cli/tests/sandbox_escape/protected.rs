@@ -11,7 +11,7 @@ pub(super) const TABLE: &[Attempt] = &[
     ),
     workspace(
         "a git hook by rename",
-        "echo x > {ws}/n && mv {ws}/n {ws}/.git/hooks/post-commit",
+        "echo x > {ws}/sub/n && mv {ws}/sub/n {ws}/.git/hooks/post-commit",
         Effect::Files,
         ("file_write", "{ws}/.git/hooks/post-commit", "fs.protected"),
     ),

@@ -40,7 +40,7 @@ pub(super) const TABLE: &[Attempt] = &[
     .race(),
     workspace(
         "race: the new name of a rename",
-        "{a} race-rename {ws}/.git/notes-x {ws}/.git/hooks/x {ws}/from",
+        "{a} race-rename {ws}/.git/notes-x {ws}/.git/hooks/x {ws}/sub/from",
         Effect::Files,
         ("file_write", "{ws}/.git/hooks/x", "fs.protected"),
     )
