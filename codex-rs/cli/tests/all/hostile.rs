@@ -11,6 +11,9 @@ use super::fixture::{
     outputs, says, shell, told,
 };
 
+/// A window that holds whatever these models say, so that nothing is replaced by a summary.
+const WIDE: &str = "--config=model_context_window=100000000";
+
 fn call(id: &str, name: &str, arguments: &Value) -> Item {
     Item::function_call(id, name, arguments.to_string())
 }
@@ -137,7 +140,7 @@ fn tricks_with_paths_reach_nothing() {
     assert!(number <= 64, "one answer holds them all");
     let server = model(&env, vec![calls(items), says("Done.")]);
     let before = files_below(&env.home().join(".ssh"));
-    exec_json(&env, &["--profile", "workspace-write", "go"]);
+    exec_json(&env, &[WIDE, "--profile", "workspace-write", "go"]);
     let answers = outputs(&server.turns()[1]);
     assert_eq!(answers.len(), number);
     for (id, text) in &answers {
@@ -206,7 +209,7 @@ fn arguments_of_any_shape_are_answered() {
         .map(|(n, (name, text))| Item::function_call(format!("c{n}"), *name, text.clone()));
     let server = model(&env, vec![calls(items.collect()), says("Done.")]);
     let output =
-        run(exec(&env, &["--profile", "workspace-write", "go"]).env("RUST_BACKTRACE", "1"));
+        run(exec(&env, &[WIDE, "--profile", "workspace-write", "go"]).env("RUST_BACKTRACE", "1"));
     ran(&output);
     let answers = outputs(&server.turns()[1]);
     assert_eq!(answers.len(), raw.len());
@@ -244,7 +247,7 @@ fn thousands_of_calls_in_one_answer_are_each_answered_once() {
         .iter()
         .map(|id| call(id, "read_file", &json!({ "path": "a.txt" })));
     let server = model(&env, vec![calls(items.collect()), says("Done.")]);
-    exec_json(&env, &["go"]);
+    exec_json(&env, &[WIDE, "go"]);
     let answers = outputs(&server.turns()[1]);
     let answered: Vec<&String> = answers.iter().map(|(id, _)| id).collect();
     assert_eq!(answered, ids.iter().collect::<Vec<_>>());
