@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use codex_core::session::{Parts, Session, TurnEnd, TurnError, TurnLimits};
+use codex_core::small_models::{self, Told};
 use codex_core::store::{Header, Store, Stored};
 use codex_core::{agents_md, instructions, tools, window};
 use codex_protocol::event::{Event, EventSink, ItemDetails};
@@ -178,10 +179,19 @@ pub(crate) fn converse(
         .and_then(|s| s.context_window)
         .or(base.loaded.config.context_window)
         .unwrap_or_else(|| window::of_model(&conversation.chosen.model_name));
-    let told = settings.map_or(Instructions::Full, |s| s.instructions);
+    let handling = small_models::of_model(&conversation.chosen.model_name);
+    let told = settings
+        .and_then(|s| s.instructions)
+        .unwrap_or(match handling.told {
+            Told::Full => Instructions::Full,
+            Told::Short => Instructions::Short,
+            Told::Nothing => Instructions::None,
+        });
     let mut offered = tools::built_in(&workbench, &workspace);
-    if let Some(names) = settings.and_then(|s| s.tools.as_ref()) {
-        offered.retain(|tool| names.contains(&tool.spec().name));
+    match (settings.and_then(|s| s.tools.as_ref()), handling.tools) {
+        (Some(names), _) => offered.retain(|tool| names.contains(&tool.spec().name)),
+        (None, Some(few)) => offered.retain(|tool| few.contains(&tool.spec().name.as_str())),
+        (None, None) => {}
     }
     if conversation.items.is_empty() && told != Instructions::None {
         let found = agents_md::load(&permissions, &base.places().codex_home, &workspace)
@@ -199,7 +209,9 @@ pub(crate) fn converse(
             Instructions::Short => instructions::short(permissions.policy()),
             Instructions::None => String::new(),
         },
-        compact_schemas: settings.is_some_and(|s| s.schema == ToolSchema::Compact),
+        compact_schemas: settings
+            .and_then(|s| s.schema)
+            .map_or(handling.compact, |s| s == ToolSchema::Compact),
         tools: offered,
         permissions,
         model: conversation.chosen.model,

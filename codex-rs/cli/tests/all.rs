@@ -25,6 +25,7 @@ mod all {
     mod sandbox;
     mod sandbox_grants;
     mod search;
+    mod small_models;
     mod tools;
     mod wires;
 }

@@ -16,6 +16,7 @@ pub mod paths;
 pub mod places;
 pub mod search;
 pub mod session;
+pub mod small_models;
 pub mod store;
 pub mod tools;
 pub mod window;

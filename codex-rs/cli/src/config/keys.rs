@@ -273,19 +273,19 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Texts,
         "The tools that this model is offered.",
     )
-    .default("all"),
+    .default("all; few for small models, which their names tell"),
     key(
         "models.*.instructions",
         words(Instructions::WORDS),
         "How much this model is told about its work.",
     )
-    .default("full"),
+    .default("`full`; less for small models, which their names tell"),
     key(
         "models.*.schema",
         words(ToolSchema::WORDS),
         "How tools are described to this model; `compact` leaves out optional parameters.",
     )
-    .default("full"),
+    .default("`full`; less for small models, which their names tell"),
     key(
         "models.*.context_window",
         Kind::Whole(1, MOST_TOKENS),

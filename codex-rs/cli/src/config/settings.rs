@@ -76,10 +76,10 @@ pub(crate) struct Audit {
 pub(crate) struct ModelSettings {
     /// The tools it is offered; `None` is all.
     pub(crate) tools: Option<Vec<String>>,
-    /// How much it is told.
-    pub(crate) instructions: Instructions,
+    /// How much it is told; `None` goes by its name, as `schema` does.
+    pub(crate) instructions: Option<Instructions>,
     /// How tools are described to it.
-    pub(crate) schema: ToolSchema,
+    pub(crate) schema: Option<ToolSchema>,
     /// Tokens that its window holds.
     pub(crate) context_window: Option<u64>,
     /// The most tokens of one answer.
@@ -242,12 +242,8 @@ fn named<T>(
 fn model(section: Section<'_>) -> ModelSettings {
     ModelSettings {
         tools: section.texts("tools"),
-        instructions: section
-            .word("instructions", Instructions::from_word)
-            .unwrap_or(Instructions::Full),
-        schema: section
-            .word("schema", ToolSchema::from_word)
-            .unwrap_or(ToolSchema::Full),
+        instructions: section.word("instructions", Instructions::from_word),
+        schema: section.word("schema", ToolSchema::from_word),
         context_window: section.whole("context_window"),
         max_output_tokens: section.whole("max_output_tokens"),
     }
