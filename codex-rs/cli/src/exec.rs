@@ -9,7 +9,7 @@ use std::sync::Arc;
 use codex_core::session::{Parts, Session, TurnEnd, TurnError, TurnLimits};
 use codex_core::small_models::{self, Told};
 use codex_core::store::{Header, Store, Stored};
-use codex_core::{agents_md, instructions, tools, window};
+use codex_core::{agents_md, image, instructions, tools, window};
 use codex_protocol::event::{Event, EventSink, ItemDetails};
 use codex_protocol::ids::SessionId;
 use codex_protocol::model::{Content, Item};
@@ -188,6 +188,12 @@ pub(crate) fn converse(
             Told::Nothing => Instructions::None,
         });
     let mut offered = tools::built_in(&workbench, &workspace);
+    let takes_images = settings
+        .and_then(|s| s.images)
+        .unwrap_or_else(|| image::taken_by(&conversation.chosen.model_name));
+    if takes_images {
+        offered.push(Box::new(tools::ViewImage::new(workspace.clone())));
+    }
     match (settings.and_then(|s| s.tools.as_ref()), handling.tools) {
         (Some(names), _) => offered.retain(|tool| names.contains(&tool.spec().name)),
         (None, Some(few)) => offered.retain(|tool| few.contains(&tool.spec().name.as_str())),

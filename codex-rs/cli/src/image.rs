@@ -2,23 +2,13 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use codex_core::{files, paths};
+use codex_core::{image, paths};
 use codex_protocol::model::Content;
 use codex_protocol::permission::NotPermitted;
 use codex_protocol::request::FileRead;
 
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::setup::{self, Setup};
-
-/// The kinds of image that models take, by the bytes that they begin with.
-const KINDS: &[(&[u8], &str)] = &[
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
-];
 
 /// Reads an image through the gate.
 pub(crate) fn read(path: &Path, setup: &Setup) -> Result<Content, Failure> {
@@ -40,16 +30,6 @@ pub(crate) fn read(path: &Path, setup: &Setup) -> Result<Content, Failure> {
         )),
         NotPermitted::NoRecord(error) => Failure::refused(error),
     })?;
-    let bytes = files::read(&permitted).map_err(|e| failed(&e))?;
-    let kind = KINDS
-        .iter()
-        .find(|(start, _)| bytes.starts_with(start))
-        .map(|(_, kind)| *kind);
-    let media_type = kind
-        .ok_or_else(|| failed(&"it is no PNG, JPEG, GIF or WebP"))?
-        .to_owned();
-    Ok(Content::Image {
-        media_type,
-        data: STANDARD.encode(bytes),
-    })
+    let image = image::read(&permitted).map_err(|e| failed(&e))?;
+    Ok(image.content())
 }

@@ -27,5 +27,6 @@ mod all {
     mod search;
     mod small_models;
     mod tools;
+    mod view_image;
     mod wires;
 }

@@ -23,6 +23,9 @@ const MOST_KEPT: u64 = 20_000;
 /// What stands in the place of an output that was dropped.
 const DROPPED: &str = "[this output was dropped to make room; make the call again if it is needed]";
 
+/// What stands in the place of an image that was dropped.
+const IMAGE_DROPPED: &str = "[an image was dropped to make room; view it again if it is needed]";
+
 /// What stands where text was cut out.
 const CUT: &str = "\n[… cut: longer than the model's window allows …]\n";
 
@@ -44,7 +47,10 @@ pub(crate) fn replacement(items: &[Item], summary: &str, window: u64) -> Vec<Ite
         let Content::Text { text } = part else {
             continue;
         };
-        if text.starts_with(agents_md::OPENING) || text.starts_with(OPENING) {
+        if text.starts_with(agents_md::OPENING)
+            || text.starts_with(OPENING)
+            || text == IMAGE_DROPPED
+        {
             continue;
         }
         let size = window::of_text(text);
@@ -68,7 +74,7 @@ pub(crate) fn replacement(items: &[Item], summary: &str, window: u64) -> Vec<Ite
 }
 
 /// Makes `items` take at most `budget` tokens as far as that can be done without taking a call
-/// from its output: the oldest outputs are dropped, then the longest texts are cut. Tells whether
+/// from its output: the oldest outputs are dropped, then the oldest images, then the longest texts are cut. Tells whether
 /// anything changed.
 pub(crate) fn shrink(items: &mut [Item], budget: u64) -> bool {
     let mut size = window::of_items(items);
@@ -86,6 +92,24 @@ pub(crate) fn shrink(items: &mut [Item], budget: u64) -> bool {
         }
         size -= before - window::of_item(item);
         changed = true;
+    }
+    for item in items.iter_mut() {
+        let Item::User { content } = item else {
+            continue;
+        };
+        for part in content {
+            if size <= budget {
+                return changed;
+            }
+            if !matches!(part, Content::Image { .. }) {
+                continue;
+            }
+            *part = Content::Text {
+                text: IMAGE_DROPPED.to_owned(),
+            };
+            size -= window::IMAGE - window::of_text(IMAGE_DROPPED);
+            changed = true;
+        }
     }
     for item in items.iter_mut() {
         let Item::User { content } = item else {
@@ -216,6 +240,35 @@ mod tests {
         assert!(matches!(&items[2], Item::ToolOutput { output, .. } if output == DROPPED));
         assert_eq!(items[4], output("b", 3_000));
         assert!(!shrink(&mut items, 2_000), "there is nothing left to do");
+    }
+
+    #[test]
+    fn the_oldest_images_go_before_text_is_cut_and_leave_no_word_of_the_person() {
+        let image = || Content::Image {
+            media_type: "image/png".to_owned(),
+            data: "AAAA".to_owned(),
+        };
+        let mut items = vec![
+            Item::user("task"),
+            call("a"),
+            output("a", 40),
+            Item::User {
+                content: vec![image(), image(), image()],
+            },
+        ];
+        assert!(shrink(&mut items, 4_000));
+        assert!(window::of_items(&items) <= 4_000);
+        let Item::User { content } = &items[3] else {
+            panic!()
+        };
+        assert_eq!(content[2], image(), "the newest stays");
+        assert_eq!(texts(&items), ["task", IMAGE_DROPPED, IMAGE_DROPPED]);
+        let kept = replacement(&items, "sum", 100_000);
+        let texts = texts(&kept);
+        assert!(
+            texts[0] == "task" && texts[1].starts_with(OPENING),
+            "{texts:?}"
+        );
     }
 
     #[test]

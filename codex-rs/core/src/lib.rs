@@ -9,6 +9,7 @@ pub mod command;
 mod compact;
 mod compaction;
 pub mod files;
+pub mod image;
 pub mod instructions;
 pub mod output;
 pub mod patch;

@@ -341,9 +341,15 @@ impl Session {
             interrupt,
             deadline,
         };
-        answering
+        let answered = answering
             .answer(calls, repeats, |item| keep(store.as_mut(), items, item))
-            .await
+            .await;
+        // Also of a turn that ended early: the outputs say that it follows.
+        let shown: Vec<Content> = tools.iter().flat_map(|tool| tool.take_shown()).collect();
+        if !shown.is_empty() {
+            keep(store.as_mut(), items, Item::User { content: shown })?;
+        }
+        answered
     }
 
     fn push(&mut self, item: Item) -> Result<(), StoreError> {

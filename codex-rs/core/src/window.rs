@@ -98,7 +98,7 @@ pub fn threshold(window: u64) -> u64 {
 const BYTES_PER_TOKEN: u64 = 3;
 
 /// What an image takes at most of the large providers (1568 × 1568 pixels at 750 a token).
-const IMAGE: u64 = 3_300;
+pub(crate) const IMAGE: u64 = 3_300;
 
 /// What an item takes beside its text.
 const FRAME: u64 = 8;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::model::Content;
 use crate::permission::Permissions;
 use crate::record::RecordError;
 
@@ -106,6 +107,13 @@ pub trait Tool: Send + Sync {
         call: &'a ToolCall,
         permissions: &'a Permissions,
     ) -> BoxFuture<'a, Result<ToolOutput, Fatal>>;
+
+    /// Gives, once, what the calls since the last time want shown to the model beside their
+    /// outputs, in order: images, which not every provider takes within an output. In the
+    /// conversation it follows the outputs of all calls of an answer.
+    fn take_shown(&self) -> Vec<Content> {
+        Vec::new()
+    }
 
     /// Ends what was started by calls and outlasted them, and records how it ended. Called when
     /// the session ends, however it does.

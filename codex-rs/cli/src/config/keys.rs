@@ -293,6 +293,12 @@ pub(super) const KEYS: &[Key] = &[
     )
     .default("`model_context_window`"),
     key(
+        "models.*.images",
+        Kind::Switch,
+        "Whether this model takes images; then it is offered `view_image`. Of a name that is not known, `false`.",
+    )
+    .default("by the model's name"),
+    key(
         "models.*.max_output_tokens",
         Kind::Whole(1, MOST_TOKENS),
         "The most tokens that one answer of this model may take.",

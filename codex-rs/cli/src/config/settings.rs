@@ -82,6 +82,8 @@ pub(crate) struct ModelSettings {
     pub(crate) schema: Option<ToolSchema>,
     /// Tokens that its window holds.
     pub(crate) context_window: Option<u64>,
+    /// Whether it takes images; `None` is what is known of its name.
+    pub(crate) images: Option<bool>,
     /// The most tokens of one answer.
     pub(crate) max_output_tokens: Option<u64>,
 }
@@ -245,6 +247,7 @@ fn model(section: Section<'_>) -> ModelSettings {
         instructions: section.word("instructions", Instructions::from_word),
         schema: section.word("schema", ToolSchema::from_word),
         context_window: section.whole("context_window"),
+        images: section.switch("images"),
         max_output_tokens: section.whole("max_output_tokens"),
     }
 }

@@ -8,6 +8,7 @@ mod search;
 mod shell;
 mod start_command;
 mod update_plan;
+mod view_image;
 mod write_file;
 
 use std::path::{Path, PathBuf};
@@ -27,13 +28,15 @@ pub use search::Search;
 pub use shell::Shell;
 pub use start_command::{StartCommand, StopCommand, WriteStdin};
 pub use update_plan::UpdatePlan;
+pub use view_image::ViewImage;
 pub use write_file::{EditFile, WriteFile};
 
 /// The largest argument text that a call may have, in bytes. A patch may be larger than a
 /// command line, so this is the patch format's own limit.
 const LARGEST_ARGUMENTS: usize = 10 << 20;
 
-/// The built-in tools of a session that works in `workspace`.
+/// The built-in tools of a session that works in `workspace`; [`ViewImage`] is for models that
+/// take images and comes beside them.
 #[must_use]
 pub fn built_in(workbench: &Arc<Workbench>, workspace: &Path) -> Vec<Box<dyn Tool>> {
     let commands = Arc::new(live::Commands::default());
