@@ -205,8 +205,8 @@ pub(crate) struct ExecFlags {
     #[arg(long, alias = "experimental-json", global = true)]
     pub(crate) json: bool,
 
-    /// A JSON Schema for the last message: the provider is asked to keep to it, and a message that
-    /// is no JSON fails
+    /// A JSON Schema that the last message must fit: the model may try three times, then the run
+    /// fails with what does not fit
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) output_schema: Option<PathBuf>,
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use codex_core::output_schema::OutputSchema;
 use codex_core::session::{Parts, Session, TurnEnd, TurnError, TurnLimits};
 use codex_core::small_models::{self, Told};
 use codex_core::store::{Header, Store, Stored};
@@ -15,7 +16,6 @@ use codex_protocol::ids::SessionId;
 use codex_protocol::model::{Content, Item};
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::plan::{Limits, Terminal};
-use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -155,7 +155,7 @@ pub(crate) struct Conversation {
     /// What was said so far.
     pub(crate) items: Vec<Item>,
     /// What the last message has to fit.
-    pub(crate) schema: Option<Value>,
+    pub(crate) schema: Option<OutputSchema>,
     /// How far the turn may go.
     pub(crate) limits: TurnLimits,
 }
@@ -262,7 +262,10 @@ fn finish(flags: &ExecFlags, ended: Result<TurnEnd, TurnError>) -> Result<ExitCo
         let kind = match &error {
             TurnError::Interrupted => Kind::Interrupted,
             TurnError::NotPermitted(_) | TurnError::NoRecord(_) => Kind::Refused,
-            TurnError::Model(_) | TurnError::Limit(_) | TurnError::Store(_) => Kind::Work,
+            TurnError::Model(_)
+            | TurnError::Limit(_)
+            | TurnError::Schema(_)
+            | TurnError::Store(_) => Kind::Work,
         };
         Failure::new(kind, error)
     })?;
@@ -277,11 +280,6 @@ fn finish(flags: &ExecFlags, ended: Result<TurnEnd, TurnError>) -> Result<ExitCo
     }
     if !flags.json {
         print::data(&message);
-    }
-    if flags.output_schema.is_some() && serde_json::from_str::<Value>(&message).is_err() {
-        return Err(Failure::work(
-            "the last message is not JSON, so it does not fit --output-schema",
-        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -366,7 +364,7 @@ fn read_prompt(argument: Option<String>) -> Result<String, Failure> {
     Ok(prompt)
 }
 
-fn read_schema(path: &Path) -> Result<Value, Failure> {
+fn read_schema(path: &Path) -> Result<OutputSchema, Failure> {
     let failed = |e: &dyn std::fmt::Display| {
         Failure::usage(format!(
             "the schema '{}' cannot be used: {e}",
@@ -374,7 +372,8 @@ fn read_schema(path: &Path) -> Result<Value, Failure> {
         ))
     };
     let text = fs::read_to_string(path).map_err(|e| failed(&e))?;
-    serde_json::from_str(&text).map_err(|e| failed(&e))
+    let value = serde_json::from_str(&text).map_err(|e| failed(&e))?;
+    OutputSchema::new(value).map_err(|e| failed(&e))
 }
 
 fn content(prompt: String, flags: &ExecFlags, setup: &Setup) -> Result<Vec<Content>, Failure> {

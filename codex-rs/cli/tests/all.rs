@@ -20,6 +20,7 @@ mod all {
     mod interrupts;
     mod long_task;
     mod manual;
+    mod output_schema;
     mod policy;
     mod provider_faults;
     mod sandbox;

@@ -15,7 +15,8 @@ impl Session {
         if self.tokens() > most {
             self.compact(usage).await?;
         }
-        let schema = self.parts.output_schema.clone();
+        let schema = self.parts.output_schema.as_ref();
+        let schema = schema.map(|schema| schema.value().clone());
         match self
             .ask_model(self.parts.items.clone(), schema.clone())
             .await

@@ -14,6 +14,7 @@ use codex_protocol::tool::{Fatal, Tool, ToolCall, ToolOutput, ToolSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::{Answering, Repeats};
+use crate::output_schema::OutputSchema;
 use crate::store::{Line, Store, StoreError};
 
 /// How far a turn may go.
@@ -40,6 +41,9 @@ impl Default for TurnLimits {
     }
 }
 
+/// How often the model may try again when its last message does not fit the schema.
+const SCHEMA_RETRIES: u32 = 2;
+
 /// How a turn ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnEnd {
@@ -58,6 +62,9 @@ pub enum TurnError {
     /// A limit was reached.
     #[error("{0}")]
     Limit(String),
+    /// The last message does not fit the schema, after all retries.
+    #[error("the last message does not fit --output-schema:\n{0}")]
+    Schema(String),
     /// The person interrupted it.
     #[error("interrupted")]
     Interrupted,
@@ -104,7 +111,7 @@ pub struct Parts {
     /// How much it should think.
     pub effort: Option<ReasoningEffort>,
     /// A JSON Schema for the last message.
-    pub output_schema: Option<serde_json::Value>,
+    pub output_schema: Option<OutputSchema>,
     /// Where the conversation is kept; `None` keeps nothing.
     pub store: Option<Store>,
     /// The conversation so far.
@@ -196,6 +203,7 @@ impl Session {
     ) -> Result<Option<String>, TurnError> {
         self.push(Item::User { content: input })?;
         let mut repeats = Repeats::default();
+        let mut misfits = 0;
         for _ in 0..self.parts.limits.requests {
             if let Some(limit) = self
                 .parts
@@ -230,7 +238,18 @@ impl Session {
                         "the answer reached the limit on output tokens".to_owned(),
                     ));
                 }
-                return Ok(message);
+                let Err(errors) = self.check(message.as_deref()) else {
+                    return Ok(message);
+                };
+                if misfits == SCHEMA_RETRIES {
+                    return Err(TurnError::Schema(errors));
+                }
+                misfits += 1;
+                self.push(Item::user(format!(
+                    "Your message does not fit the JSON Schema that it has to fit:\n{errors}\n\
+                     Answer with the corrected JSON and nothing else."
+                )))?;
+                continue;
             }
             self.answer_calls(&calls, &mut repeats, interrupt, deadline)
                 .await?;
@@ -239,6 +258,12 @@ impl Session {
         Err(TurnError::Limit(format!(
             "the turn has made {limit} model requests (--max-turns)"
         )))
+    }
+
+    /// Checks the last message against the schema, if there is one.
+    fn check(&self, message: Option<&str>) -> Result<(), String> {
+        let schema = self.parts.output_schema.as_ref();
+        schema.map_or(Ok(()), |schema| schema.check(message.unwrap_or_default()))
     }
 
     /// One request to the model with these items. Gives what it answered, not yet shown.
