@@ -49,6 +49,7 @@ impl Schema {
                 ));
             }
         }
+        walk.ends()?;
         Ok(Self {
             patterns: walk.patterns,
             value,
@@ -89,7 +90,10 @@ fn within(place: &str, key: &str) -> String {
 #[derive(Default)]
 struct Walk {
     schemas: HashSet<String>,
+    /// The place of each `$ref`, and where it leads.
     references: Vec<(String, String)>,
+    /// From each schema to those that it holds against the same value.
+    same: Vec<(String, String)>,
     patterns: HashMap<String, RegexMatcher>,
 }
 
@@ -105,7 +109,20 @@ impl Walk {
             Value::Bool(_) => {}
             Value::Object(keywords) => {
                 for (keyword, value) in keywords {
-                    self.keyword(keyword, value, &within(place, keyword), depth)?;
+                    let inner = within(place, keyword);
+                    self.keyword(keyword, value, &inner, depth)?;
+                    let targets = match (keyword.as_str(), value) {
+                        ("not", _) => vec![inner],
+                        ("anyOf" | "oneOf" | "allOf", Value::Array(schemas)) => (0..schemas.len())
+                            .map(|index| within(&inner, &index.to_string()))
+                            .collect(),
+                        ("$ref", Value::String(target)) => {
+                            vec![target.trim_start_matches('#').to_owned()]
+                        }
+                        _ => Vec::new(),
+                    };
+                    let edges = targets.into_iter().map(|to| (place.to_owned(), to));
+                    self.same.extend(edges);
                 }
             }
             _ => return Err(described(place, "a schema is an object or a boolean")),
@@ -207,6 +224,23 @@ impl Walk {
         }
     }
 
+    /// Refuses references that lead round with no step into the value: a check would never end.
+    fn ends(&self) -> Result<(), String> {
+        let mut same: Vec<&(String, String)> = self.same.iter().collect();
+        loop {
+            let from: HashSet<&str> = same.iter().map(|(from, _)| from.as_str()).collect();
+            let before = same.len();
+            same.retain(|(_, to)| from.contains(to.as_str()));
+            if same.len() == before {
+                break;
+            }
+        }
+        match same.first() {
+            Some((from, _)) => Err(described(from, "its references lead round in a circle")),
+            None => Ok(()),
+        }
+    }
+
     fn pattern(&mut self, pattern: &str, place: &str) -> Result<(), String> {
         let matcher = pattern::compile(pattern).map_err(|error| described(place, &error))?;
         self.patterns.insert(pattern.to_owned(), matcher);
@@ -271,8 +305,15 @@ mod tests {
         let tree = json!({"type": "object", "additionalProperties": {"$ref": "#"}});
         assert!(fits(tree.clone(), json!({"a": {"b": {}}})));
         assert!(!fits(tree, json!({"a": {"b": 1}})));
-        assert!(!fits(json!({"$ref": "#"}), json!(1)));
-        assert!(!fits(json!({"not": {"$ref": "#"}}), json!(1)));
+        for round in [
+            json!({"$ref": "#"}),
+            json!({"anyOf": [{"type": "null"}, {"not": {"$ref": "#"}}]}),
+            json!({"items": {"$ref": "#/$defs/a"}, "$defs": {
+                "a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}
+            }}),
+        ] {
+            assert!(refused(round).contains("circle"));
+        }
         let mut defs = json!({"d0": true});
         for n in 1..60 {
             let lower = json!({"$ref": format!("#/$defs/d{}", n - 1)});
