@@ -188,16 +188,18 @@ pub(crate) fn converse(
             Told::Nothing => Instructions::None,
         });
     let mut offered = tools::built_in(&workbench, &workspace);
-    let takes_images = settings
-        .and_then(|s| s.images)
-        .unwrap_or_else(|| image::taken_by(&conversation.chosen.model_name));
-    if takes_images {
-        offered.push(Box::new(tools::ViewImage::new(workspace.clone())));
-    }
-    match (settings.and_then(|s| s.tools.as_ref()), handling.tools) {
+    // A small model that does with few tools gets this one only if its settings say so.
+    let takes_images = settings.and_then(|s| s.images).unwrap_or_else(|| {
+        handling.tools.is_none() && image::taken_by(&conversation.chosen.model_name)
+    });
+    let names = settings.and_then(|s| s.tools.as_ref());
+    match (names, handling.tools) {
         (Some(names), _) => offered.retain(|tool| names.contains(&tool.spec().name)),
         (None, Some(few)) => offered.retain(|tool| few.contains(&tool.spec().name.as_str())),
         (None, None) => {}
+    }
+    if takes_images && names.is_none_or(|names| names.iter().any(|n| n == "view_image")) {
+        offered.push(Box::new(tools::ViewImage::new(workspace.clone())));
     }
     if conversation.items.is_empty() && told != Instructions::None {
         let found = agents_md::load(&permissions, &base.places().codex_home, &workspace)

@@ -283,4 +283,31 @@ mod tests {
         assert!(replaced(text, &edit("", "x", false)).is_err());
         assert!(replaced(text, &edit("alpha", "alpha", false)).is_err());
     }
+
+    // Few letters, so that texts are often in one another, once or more, or nearly.
+    proptest::proptest! {
+        #[test]
+        fn an_edit_changes_what_is_there_once_or_says_why_not(
+            text in "[ab \\n\u{e9}\r]{0,200}",
+            old in "[ab \\n\u{e9}\r]{0,6}",
+            new in "\\PC{0,6}",
+            replace_all: bool,
+        ) {
+            let count = if old.is_empty() { 0 } else { text.matches(&old).count() };
+            match replaced(&text, &edit(&old, &new, replace_all)) {
+                Ok(edited) => {
+                    assert!(count == 1 || (count > 1 && replace_all));
+                    let (before, after) = text.split_once(&old).unwrap();
+                    assert!(edited.starts_with(&format!("{before}{new}")));
+                    if count == 1 {
+                        assert_eq!(edited, format!("{before}{new}{after}"));
+                    }
+                }
+                Err(why) => {
+                    assert!(count == 0 || old == new || (count > 1 && !replace_all));
+                    assert!(!why.is_empty() && why.len() < 8 << 10, "{}", why.len());
+                }
+            }
+        }
+    }
 }
