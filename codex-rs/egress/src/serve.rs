@@ -281,12 +281,12 @@ impl Client {
                 return Ok(reply::denied(&decision, &target, &reason));
             }
         };
+        // The intent stands in the log before a byte is sent, the look-up of the name included.
+        permissions.record(authorized, None)?;
         let addresses = match self.pinned(&read).await {
             Ok(addresses) => addresses,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
-        // The intent stands in the log before a byte is sent.
-        permissions.record(authorized, None)?;
         let request = outbound(request, &read);
         match self
             .origins
@@ -340,10 +340,6 @@ impl Client {
     ) -> Result<Response<Reply>, RecordError> {
         let permissions = &self.session.permissions;
         let target = permissions.recorder().mask(&read.view().target());
-        let addresses = match self.pinned(&read).await {
-            Ok(addresses) => addresses,
-            Err(unreached) => return self.unreached(read, unreached, &target),
-        };
         let detail = serde_json::json!({ "tunnel": true });
         match permissions.require_unasked(read.clone(), Some(detail)) {
             Ok(_) => {}
@@ -353,6 +349,10 @@ impl Client {
                 return Ok(reply::denied(&decision, &target, &reason));
             }
         }
+        let addresses = match self.pinned(&read).await {
+            Ok(addresses) => addresses,
+            Err(unreached) => return self.unreached(read, unreached, &target),
+        };
         let connected = tokio::time::timeout(self.session.limits.connect, origin::tcp(&addresses));
         let mut host = match connected.await.unwrap_or(Err(Unreached::Slow)) {
             Ok(stream) => stream,
