@@ -175,7 +175,7 @@ fn network_text(profile: SecurityProfile) -> &'static str {
     match profile {
         SecurityProfile::Trusted => "everything",
         SecurityProfile::NetReadOnly => {
-            "GET, HEAD and OPTIONS to listed hosts through the egress proxy (not built yet: the profile refuses to start)"
+            "GET, HEAD and OPTIONS to listed hosts through the egress proxy (not plugged in yet: the profile refuses to start)"
         }
         _ => "nothing",
     }

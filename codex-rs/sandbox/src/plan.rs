@@ -90,7 +90,7 @@ pub enum CannotEnforce {
     DenyUnderTrusted,
     /// A part of codex that the profile depends on does not exist yet.
     #[error(
-        "{what} cannot be enforced yet: the egress proxy that would let through reads alone is not built; use the offline or workspace-write profile"
+        "{what} cannot be enforced: the egress proxy that would let through reads alone is not plugged in yet; use the offline or workspace-write profile"
     )]
     NoProxy {
         /// The profile or grant.
