@@ -75,7 +75,7 @@ impl Commands {
     pub(super) fn make_room(&self) -> Result<(), Vec<String>> {
         let mut map = self.map();
         if map.len() >= MOST {
-            let ended = map.iter().find(|(_, live)| live.has_ended());
+            let ended = map.iter().find(|(_, live)| live.can_be_forgotten());
             let ended = ended.map(|(id, _)| id.clone());
             match ended {
                 Some(id) => drop(map.remove(&id)),
@@ -150,8 +150,11 @@ impl Live {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_ended(&self) -> bool {
-        self.state().ended.is_some()
+    /// Whether nothing of it is lost if it is forgotten. An end that could not be recorded has to
+    /// end the run, so it stays until somebody is told.
+    fn can_be_forgotten(&self) -> bool {
+        let state = self.state();
+        state.ended.is_some() && state.unrecorded.is_none()
     }
 
     /// The command's task.
@@ -230,7 +233,7 @@ impl Live {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.has_ended() {
+            if self.state().ended.is_some() {
                 return;
             }
             changed.await;
