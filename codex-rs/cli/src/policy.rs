@@ -10,7 +10,7 @@ use codex_protocol::decision::{Decision, Effect, RULES};
 use codex_protocol::gate::{self, WRITABLE_DEVICES};
 use codex_protocol::policy::Layer;
 use codex_protocol::request::{
-    FileRead, FileWrite, NetworkAccess, ProcessSpawn, Requested, WriteKind,
+    FileRead, FileWrite, NetworkAccess, ProcessSpawn, Requested, Transport, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::{environment, hosts, protected, secrets};
@@ -105,7 +105,11 @@ fn decide(base: &Base, verb: PolicyVerb, target: &str) -> Result<Decision, Failu
                     "'{target}' is not HOST:PORT, such as example.org:443 or [::1]:80"
                 ))
             })?;
-            decided(&NetworkAccess { host, port })
+            decided(&NetworkAccess {
+                host,
+                port,
+                transport: Transport::Proxy,
+            })
         }
     })
 }

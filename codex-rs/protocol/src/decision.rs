@@ -96,6 +96,35 @@ pub const RULES: &[(Rule, &str)] = &[
         "a host's name must not lead to a private address",
     ),
     (rule::NET_GRANT, "the host is on the list of hosts"),
+    (
+        rule::NET_DIRECT,
+        "what the network may be reached for goes through the proxy, not by a program's own socket",
+    ),
+    (
+        rule::NET_LOOPBACK,
+        "the host's own servers are not reached, only those that a command started itself",
+    ),
+    (
+        rule::NET_UNIX,
+        "unix sockets are reached in the workspace and the private temporary directory alone",
+    ),
+    (
+        rule::PRIVILEGE_KERNEL,
+        "the kernel's privileged calls are closed to commands",
+    ),
+    (
+        rule::PRIVILEGE_TERMINAL,
+        "nothing is typed into the person's terminal",
+    ),
+    (
+        rule::PRIVILEGE_PROCESS,
+        "processes outside the sandbox are not signalled, traced, read or changed",
+    ),
+    (
+        rule::RESOURCE_PROCESSES,
+        "a run has only so many processes at one time",
+    ),
+    (rule::RESOURCE_MEMORY, "a run has only so much memory"),
     (rule::MODEL_CONFIGURED, "the person configured this model"),
     (
         rule::APPROVAL_NEVER,
@@ -159,6 +188,22 @@ pub mod rule {
     pub const NET_ADDRESS: Rule = Rule("net.address");
     /// A listed host.
     pub const NET_GRANT: Rule = Rule("net.grant");
+    /// A program's own socket where the proxy is the way.
+    pub const NET_DIRECT: Rule = Rule("net.direct");
+    /// The host's loopback.
+    pub const NET_LOOPBACK: Rule = Rule("net.loopback");
+    /// Unix sockets.
+    pub const NET_UNIX: Rule = Rule("net.unix");
+    /// Kernel surface.
+    pub const PRIVILEGE_KERNEL: Rule = Rule("privilege.kernel");
+    /// Terminal injection.
+    pub const PRIVILEGE_TERMINAL: Rule = Rule("privilege.terminal");
+    /// Processes outside.
+    pub const PRIVILEGE_PROCESS: Rule = Rule("privilege.process");
+    /// Too many processes.
+    pub const RESOURCE_PROCESSES: Rule = Rule("resource.processes");
+    /// Too much memory.
+    pub const RESOURCE_MEMORY: Rule = Rule("resource.memory");
     /// The configured model.
     pub const MODEL_CONFIGURED: Rule = Rule("model.configured");
     /// Nobody may be asked.

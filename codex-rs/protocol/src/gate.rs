@@ -1,18 +1,19 @@
 //! The one function that turns a request into a decision. There is no second door.
 
+mod kernel;
+mod network;
+
 use std::borrow::Cow;
 use std::path::{Component, Path};
 
 use crate::decision::{Decision, Effect, Remedy, Rule, rule};
 use crate::glob;
-use crate::hosts::{self, HostRule};
 use crate::operation::{Evidence, Outcome};
 use crate::policy::{GrantSource, Layer, Policy, Right, holds};
 use crate::protected;
 use crate::record::{Entry, RecordError, Recorded, Recorder, Subject};
 use crate::request::{
-    FileRead, FileWrite, ModelRequest, NetworkAccess, NetworkRead, ProcessSpawn, Request,
-    Requested, WriteKind,
+    FileRead, FileWrite, ModelRequest, ProcessSpawn, Request, Requested, WriteKind,
 };
 use crate::secrets;
 use crate::security_profile::SecurityProfile;
@@ -68,8 +69,13 @@ fn decide_in(layer: &Layer, request: Request<'_>) -> Decision {
         Request::FileRead(read) => file_read(layer, verdict, read),
         Request::FileWrite(write) => file_write(layer, verdict, write),
         Request::ProcessSpawn(spawn) => process_spawn(layer, verdict, spawn),
-        Request::NetworkAccess(access) => network_access(layer, verdict, access),
-        Request::NetworkRead(read) => network_read(layer, verdict, read),
+        Request::NetworkAccess(access) => network::access(layer, verdict, access),
+        Request::NetworkRead(read) => network::read(layer, verdict, read),
+        Request::UnixSocket(socket) => network::unix_socket(layer, verdict, socket),
+        Request::KernelCall(_) => kernel::call(verdict),
+        Request::TerminalControl(_) => kernel::terminal(verdict),
+        Request::ProcessControl(_) => kernel::process(verdict),
+        Request::ResourceLimit(limit) => kernel::resource_limit(verdict, limit),
         Request::ModelRequest(model) => model_request(verdict, model),
     }
 }
@@ -380,117 +386,6 @@ fn process_spawn(layer: &Layer, verdict: Verdicts, spawn: &ProcessSpawn) -> Deci
         "this program is not on the list of programs that may start",
         Some(Remedy::AllowExec(program.clone())),
     )
-}
-
-fn network_access(layer: &Layer, verdict: Verdicts, access: &NetworkAccess) -> Decision {
-    let named = |text: &str| HostRule::parse(text).map(|r| r.names(&access.host, access.port));
-    if layer
-        .grants
-        .iter()
-        .any(|g| matches!(&g.right, Right::DenyHost(text) if !text.contains('/') && named(text).unwrap_or(true)))
-    {
-        return verdict.deny(rule::NET_DENIED, "this host was denied for this run", None);
-    }
-    if layer.profile == SecurityProfile::Trusted {
-        return verdict.allow(rule::TRUSTED);
-    }
-    if !is_a_host(&access.host, access.port) {
-        return verdict.deny(rule::NET_REQUEST, NO_HOST, None);
-    }
-    if layer.grants.iter().any(
-        |g| matches!(&g.right, Right::Host(text) | Right::Tunnel(text) if named(text) == Ok(true)),
-    ) {
-        return verdict.allow(rule::NET_GRANT);
-    }
-    if layer.profile == SecurityProfile::NetReadOnly
-        && access.port == 443
-        && hosts::preset_of(&access.host).is_some()
-    {
-        return verdict.allow(rule::NET_PRESET);
-    }
-    let remedy = Some(allow_host(&access.host, access.port));
-    match layer.profile {
-        SecurityProfile::NetReadOnly => {
-            verdict.deny(rule::NET_HOST, "this host is not on the list", remedy)
-        }
-        _ => verdict.deny(rule::NET_OFFLINE, "the network cannot be reached", remedy),
-    }
-}
-
-const NO_HOST: &str = "that is no host and port that every resolver reads alike";
-
-fn is_a_host(host: &str, port: u16) -> bool {
-    port != 0 && hosts::canonical_host(host).is_some()
-}
-
-/// The flag that opens a host, with the port where it is not a usual one.
-fn allow_host(host: &str, port: u16) -> Remedy {
-    let host_text = match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    };
-    Remedy::AllowHost(match hosts::DEFAULT_PORTS.contains(&port) {
-        true => host_text,
-        false => format!("{host_text}:{port}"),
-    })
-}
-
-fn network_read(layer: &Layer, verdict: Verdicts, read: &NetworkRead) -> Decision {
-    let rights = || layer.grants.iter().map(|grant| &grant.right);
-    let denied = |right: &Right| match right {
-        Right::DenyHost(text) => HostRule::parse(text).map_or(true, |rule| rule.denies(read)),
-        _ => false,
-    };
-    if rights().any(denied) {
-        return verdict.deny(rule::NET_DENIED, "this host was denied for this run", None);
-    }
-    if layer.profile == SecurityProfile::Trusted {
-        return verdict.allow(rule::TRUSTED);
-    }
-    if !is_a_host(&read.host, read.port) {
-        return verdict.deny(rule::NET_REQUEST, NO_HOST, None);
-    }
-    if read.method == "CONNECT" {
-        let tunnel = |right: &Right| match right {
-            Right::Tunnel(text) => {
-                HostRule::parse(text).is_ok_and(|rule| rule.names(&read.host, read.port))
-            }
-            _ => false,
-        };
-        return match rights().any(tunnel) {
-            true => verdict.allow(rule::NET_TUNNEL),
-            false => verdict.deny(rule::NET_TUNNEL, "no tunnel to this host was granted", None),
-        };
-    }
-    let reads = hosts::READ_METHODS.contains(&read.method.as_str())
-        || (is_upload_pack(read)
-            && rights()
-                .any(|r| matches!(r, Right::ReadPost(name) if name == hosts::GIT_UPLOAD_PACK)));
-    if !reads {
-        let why = "only GET, HEAD and OPTIONS are let through";
-        return verdict.deny(rule::NET_METHOD, why, None);
-    }
-    let granted = |right: &Right| match right {
-        Right::Host(text) => HostRule::parse(text).is_ok_and(|rule| rule.allows(read)),
-        _ => false,
-    };
-    if rights().any(granted) {
-        return verdict.allow(rule::NET_GRANT);
-    }
-    let remedy = allow_host(&read.host, read.port);
-    if layer.profile != SecurityProfile::NetReadOnly {
-        let why = "the network cannot be reached";
-        return verdict.deny(rule::NET_OFFLINE, why, Some(remedy));
-    }
-    if read.https && read.port == 443 && hosts::preset_of(&read.host).is_some() {
-        return verdict.allow(rule::NET_PRESET);
-    }
-    verdict.ask(rule::NET_HOST, "this host is not on the list", remedy)
-}
-
-/// Whether this is how git asks a server for packs (gitprotocol-http, "git-upload-pack").
-fn is_upload_pack(read: &NetworkRead) -> bool {
-    read.method == "POST" && read.path.ends_with("/git-upload-pack") && read.query.is_none()
 }
 
 /// The person configured the model, so every profile allows it: Offline keeps files and commands

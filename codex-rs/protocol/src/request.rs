@@ -4,6 +4,7 @@
 //! builds the request does that. The gate refuses a path that is not.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::operation::Operation;
@@ -50,13 +51,100 @@ pub struct ProcessSpawn {
     pub cwd: PathBuf,
 }
 
-/// Reaching an address outside the sandbox.
+/// How an address is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Through codex's own proxy, which looks into what is asked.
+    Proxy,
+    /// A program's own TCP connection.
+    Tcp,
+    /// A program's own UDP datagrams.
+    Udp,
+    /// A program's own socket of another protocol: its name.
+    Other(String),
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Proxy => "proxy",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// Reaching an address outside the sandbox. What a command's own servers listen on inside it is
+/// not outside, so nobody asks for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkAccess {
     /// Host name or address, without brackets.
     pub host: String,
     /// Port.
     pub port: u16,
+    /// How.
+    pub transport: Transport,
+}
+
+/// The name of a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixAddress {
+    /// A file.
+    Path(PathBuf),
+    /// A name in the abstract namespace (unix(7)), without its leading zero byte.
+    Abstract(Vec<u8>),
+}
+
+/// Connecting to a unix socket, binding one, or sending to one. Binding to a path makes a file as
+/// well: that is asked as [`FileWrite`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// Its name.
+    pub address: UnixAddress,
+}
+
+/// One of the kernel's calls that no command needs and that reach beyond it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelCall {
+    /// Its name, as in the manual: `mount`.
+    pub call: String,
+    /// What was asked of it, where that is what makes it privileged: `AF_PACKET` of `socket`.
+    pub argument: Option<String>,
+}
+
+/// Putting characters into a terminal as if a person had typed them, or driving its console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TerminalControl {
+    /// The request of `ioctl`: `TIOCSTI`.
+    pub control: String,
+}
+
+/// Signalling, tracing, reading or changing a process outside the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessControl {
+    /// The call: `kill`.
+    pub call: String,
+    /// The process, as the caller names it.
+    pub pid: u32,
+}
+
+/// What there is only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Processes and threads at one time.
+    Processes,
+    /// Bytes of memory.
+    Memory,
+}
+
+/// Going beyond a limit of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// Of what.
+    pub resource: Resource,
+    /// The limit that was reached.
+    pub limit: u64,
 }
 
 /// Reading one URL through the proxy, or asking it for a tunnel (method `CONNECT`, path empty).
@@ -130,6 +218,16 @@ pub enum Request<'a> {
     NetworkAccess(&'a NetworkAccess),
     /// See [`NetworkRead`].
     NetworkRead(&'a NetworkRead),
+    /// See [`UnixSocket`].
+    UnixSocket(&'a UnixSocket),
+    /// See [`KernelCall`].
+    KernelCall(&'a KernelCall),
+    /// See [`TerminalControl`].
+    TerminalControl(&'a TerminalControl),
+    /// See [`ProcessControl`].
+    ProcessControl(&'a ProcessControl),
+    /// See [`ResourceLimit`].
+    ResourceLimit(&'a ResourceLimit),
     /// See [`ModelRequest`].
     ModelRequest(&'a ModelRequest),
 }
@@ -142,12 +240,19 @@ impl Request<'_> {
             Self::FileRead(_) => Operation::FileRead,
             Self::FileWrite(_) => Operation::FileWrite,
             Self::ProcessSpawn(_) => Operation::ProcessSpawn,
-            Self::NetworkAccess(_) | Self::NetworkRead(_) => Operation::NetworkAccess,
+            Self::NetworkAccess(_) | Self::NetworkRead(_) | Self::UnixSocket(_) => {
+                Operation::NetworkAccess
+            }
+            Self::KernelCall(_) | Self::TerminalControl(_) | Self::ProcessControl(_) => {
+                Operation::Privilege
+            }
+            Self::ResourceLimit(_) => Operation::ResourceLimit,
             Self::ModelRequest(_) => Operation::ModelRequest,
         }
     }
 
-    /// On what: a path, a program, `host:port`, or `GET https://host/path`. Not masked yet.
+    /// On what: a path, a program, `host:port`, `GET https://host/path`, `unix:/path`,
+    /// `unix:@name`, `mount`, `socket(AF_PACKET)`, `kill 17`. Not masked yet.
     #[must_use]
     pub fn target(&self) -> String {
         match self {
@@ -160,6 +265,20 @@ impl Request<'_> {
                 format!("{} {}:{}", r.method, r.host, r.port)
             }
             Self::NetworkRead(r) => format!("{} {}", r.method, r.url()),
+            Self::UnixSocket(r) => match &r.address {
+                UnixAddress::Path(path) => format!("unix:{}", path.display()),
+                UnixAddress::Abstract(name) => format!("unix:@{}", String::from_utf8_lossy(name)),
+            },
+            Self::KernelCall(r) => match &r.argument {
+                Some(argument) => format!("{}({argument})", r.call),
+                None => r.call.clone(),
+            },
+            Self::TerminalControl(r) => format!("ioctl({})", r.control),
+            Self::ProcessControl(r) => format!("{} {}", r.call, r.pid),
+            Self::ResourceLimit(r) => match r.resource {
+                Resource::Processes => format!("{} processes", r.limit),
+                Resource::Memory => format!("{} bytes of memory", r.limit),
+            },
             Self::ModelRequest(r) => format!("{} {} at {}", r.provider, r.model, r.endpoint),
         }
     }
@@ -189,5 +308,10 @@ requested!(
     ProcessSpawn,
     NetworkAccess,
     NetworkRead,
+    UnixSocket,
+    KernelCall,
+    TerminalControl,
+    ProcessControl,
+    ResourceLimit,
     ModelRequest
 );

@@ -8,7 +8,7 @@ use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::operation::{Evidence, Operation, Outcome};
 use codex_protocol::policy::Policy;
 use codex_protocol::record::{Entry, Receipt, RecordError, Recorder, Subject};
-use codex_protocol::request::{FileRead, FileWrite, NetworkAccess, WriteKind};
+use codex_protocol::request::{FileRead, FileWrite, NetworkAccess, Transport, WriteKind};
 use codex_protocol::security_profile::SecurityProfile;
 use serde_json::json;
 
@@ -68,6 +68,7 @@ fn a_refusal_is_recorded_as_denied_with_its_remedy() {
     let access = NetworkAccess {
         host: "example.com".to_owned(),
         port: 443,
+        transport: Transport::Proxy,
     };
     let Verdict::Refused(refused) = authorize(&offline(), access.clone()) else {
         panic!("Offline reaches no network");

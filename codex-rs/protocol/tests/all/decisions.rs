@@ -9,8 +9,9 @@ use codex_protocol::decision::{Decision, Effect};
 use codex_protocol::gate::decide;
 use codex_protocol::policy::{Grant, GrantSource, Policy, Right};
 use codex_protocol::request::{
-    FileRead, FileWrite, ModelRequest, NetworkAccess, NetworkRead, ProcessSpawn, Requested,
-    WriteKind,
+    FileRead, FileWrite, KernelCall, ModelRequest, NetworkAccess, NetworkRead, ProcessControl,
+    ProcessSpawn, Requested, Resource, ResourceLimit, TerminalControl, Transport, UnixAddress,
+    UnixSocket, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 
@@ -139,6 +140,28 @@ spawn ls
 connect example.com:443
 connect 127.0.0.1:80
 connect ::1:80
+connect localhost:80
+tcp 127.0.0.1:80
+tcp ::1:80
+tcp ::ffff:127.0.0.1:80
+udp 0.0.0.0:53
+tcp 93.184.216.34:443
+udp 8.8.8.8:53
+udp 8.8.8.8:0
+sctp 8.8.8.8:1
+unix /srv/p/s
+unix /srv/more/s
+unix /srv/p/../s
+unix /tmp/codex-run/s
+unix /run/docker.sock
+unix /home/ada/.gnupg/S.gpg-agent
+unix @/tmp/.X11-unix/X0
+kernel mount
+kernel socket AF_PACKET
+terminal TIOCSTI
+kill 17
+limit processes 2000
+limit memory 1048576
 model
 
 --allow-read /home/ada/.ssh/known_hosts
@@ -211,6 +234,7 @@ modify /SRV/P/.git/hooks/x
 rename /srv
 --internal /tmp/codex-run
 create /tmp/codex-run/a
+unix /tmp/codex-run/s
 create /tmp/codex-run/repo/.git/hooks/x
 create /tmp/other
 --internal /srv
@@ -228,6 +252,7 @@ connect example.com:443
 connect EXAMPLE.com:80
 connect www.example.com:443
 connect example.com.evil.org:443
+tcp example.com:443
 net GET https://example.com/a
 net HEAD http://EXAMPLE.com/a
 net OPTIONS https://example.com/a
@@ -236,10 +261,18 @@ net get https://example.com/a
 net CONNECT https://example.com
 net GET https://example.com:8443/
 net GET https://www.example.com/
+--allow-host 127.0.0.1
+connect 127.0.0.1:80
+tcp 127.0.0.1:80
+--allow-write /run
+unix /run/docker.sock
+--deny-read /srv/p/private
+unix /srv/p/private/s
 
 --none
 connect docs.rs:443
 connect docs.rs:80
+tcp docs.rs:443
 net GET https://docs.rs/serde
 net GET http://docs.rs/serde
 net GET https://docs.rs:8443/serde
@@ -317,11 +350,50 @@ fn request(line: &str) -> Box<dyn Requested> {
             argv: vec![rest.into()],
             cwd: places().workspace,
         }),
-        "connect" => {
+        "connect" | "tcp" | "udp" | "sctp" => {
             let (host, port) = rest.rsplit_once(':').unwrap();
             Box::new(NetworkAccess {
                 host: host.to_owned(),
                 port: port.parse().unwrap(),
+                transport: match word {
+                    "connect" => Transport::Proxy,
+                    "tcp" => Transport::Tcp,
+                    "udp" => Transport::Udp,
+                    other => Transport::Other(other.to_owned()),
+                },
+            })
+        }
+        "unix" => Box::new(UnixSocket {
+            address: match rest.strip_prefix('@') {
+                Some(name) => UnixAddress::Abstract(name.into()),
+                None => UnixAddress::Path(path),
+            },
+        }),
+        "kernel" => {
+            let (call, argument) = match rest.split_once(' ') {
+                Some((call, argument)) => (call, Some(argument.to_owned())),
+                None => (rest, None),
+            };
+            Box::new(KernelCall {
+                call: call.to_owned(),
+                argument,
+            })
+        }
+        "terminal" => Box::new(TerminalControl {
+            control: rest.to_owned(),
+        }),
+        "kill" => Box::new(ProcessControl {
+            call: word.to_owned(),
+            pid: rest.parse().unwrap(),
+        }),
+        "limit" => {
+            let (resource, limit) = rest.split_once(' ').unwrap();
+            Box::new(ResourceLimit {
+                resource: match resource {
+                    "processes" => Resource::Processes,
+                    _ => Resource::Memory,
+                },
+                limit: limit.parse().unwrap(),
             })
         }
         "net" => {
@@ -426,6 +498,31 @@ fn every_denial_says_which_profile_why_and_what_would_allow_it() {
         });
     }
     snapshot("explanations", &table);
+}
+
+#[test]
+fn targets_say_on_what() {
+    for (line, operation, target) in [
+        (
+            "tcp 93.184.216.34:443",
+            "network_access",
+            "93.184.216.34:443",
+        ),
+        ("udp ::1:53", "network_access", "[::1]:53"),
+        ("unix /srv/p/s", "network_access", "unix:/srv/p/s"),
+        ("unix @a", "network_access", "unix:@a"),
+        ("kernel mount", "privilege", "mount"),
+        ("kernel socket AF_PACKET", "privilege", "socket(AF_PACKET)"),
+        ("terminal TIOCSTI", "privilege", "ioctl(TIOCSTI)"),
+        ("kill 17", "privilege", "kill 17"),
+        ("limit processes 2000", "resource_limit", "2000 processes"),
+        ("limit memory 5", "resource_limit", "5 bytes of memory"),
+    ] {
+        let request = request(line);
+        let view = request.view();
+        assert_eq!(view.operation().as_str(), operation, "{line}");
+        assert_eq!(view.target(), target, "{line}");
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use codex_protocol::decision::{Decision, Effect, Remedy};
 use codex_protocol::gate::{WRITABLE_DEVICES, decide, reads_all_below};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{
-    FileRead, FileWrite, ModelRequest, NetworkAccess, ProcessSpawn, Request, Requested, WriteKind,
+    FileRead, FileWrite, KernelCall, ModelRequest, NetworkAccess, ProcessControl, ProcessSpawn,
+    Request, Requested, Resource, ResourceLimit, TerminalControl, Transport, UnixAddress,
+    UnixSocket, WriteKind,
 };
 use codex_protocol::secrets::{PathPattern, is_env_file};
 use codex_protocol::security_profile::SecurityProfile;
@@ -119,7 +121,18 @@ fn any_path() -> impl Strategy<Value = PathBuf> {
 
 fn host() -> impl Strategy<Value = String> {
     prop_oneof![
-        select(&["example.com", "EXAMPLE.com", "::1", "", "a;b"][..]).prop_map(str::to_owned),
+        select(
+            &[
+                "example.com",
+                "docs.rs",
+                "localhost",
+                "::1",
+                "0.0.0.0",
+                "",
+                "a;b"
+            ][..]
+        )
+        .prop_map(str::to_owned),
         ".{0,8}",
     ]
 }
@@ -146,6 +159,11 @@ enum Any {
     Write(FileWrite),
     Spawn(ProcessSpawn),
     Network(NetworkAccess),
+    Unix(UnixSocket),
+    Kernel(KernelCall),
+    Terminal(TerminalControl),
+    Process(ProcessControl),
+    Limit(ResourceLimit),
     Model(ModelRequest),
 }
 
@@ -156,6 +174,11 @@ impl Requested for Any {
             Self::Write(r) => r.view(),
             Self::Spawn(r) => r.view(),
             Self::Network(r) => r.view(),
+            Self::Unix(r) => r.view(),
+            Self::Kernel(r) => r.view(),
+            Self::Terminal(r) => r.view(),
+            Self::Process(r) => r.view(),
+            Self::Limit(r) => r.view(),
             Self::Model(r) => r.view(),
         }
     }
@@ -171,14 +194,56 @@ fn request() -> impl Strategy<Value = Any> {
             argv: Vec::new(),
             cwd,
         })),
-        1 => (host(), any::<u16>())
-            .prop_map(|(host, port)| Any::Network(NetworkAccess { host, port })),
+        2 => (host(), any::<u16>(), transport()).prop_map(|(host, port, transport)| {
+            Any::Network(NetworkAccess { host, port, transport })
+        }),
+        1 => unix_address().prop_map(|address| Any::Unix(UnixSocket { address })),
+        1 => beyond_a_command(),
         1 => host().prop_map(|host| Any::Model(ModelRequest {
             provider: host.clone(),
             model: host.clone(),
             endpoint: host,
         })),
     ]
+}
+
+fn transport() -> impl Strategy<Value = Transport> {
+    prop_oneof![
+        2 => Just(Transport::Proxy),
+        1 => Just(Transport::Tcp),
+        1 => Just(Transport::Udp),
+        1 => host().prop_map(Transport::Other),
+    ]
+}
+
+fn unix_address() -> impl Strategy<Value = UnixAddress> {
+    prop_oneof![
+        3 => any_path().prop_map(UnixAddress::Path),
+        1 => vec(any::<u8>(), 0..6).prop_map(UnixAddress::Abstract),
+    ]
+}
+
+fn beyond_a_command() -> impl Strategy<Value = Any> {
+    (
+        host(),
+        option::of(host()),
+        any::<u32>(),
+        any::<u64>(),
+        0..5_u8,
+    )
+        .prop_map(|(call, argument, pid, limit, which)| match which {
+            0 => Any::Kernel(KernelCall { call, argument }),
+            1 => Any::Terminal(TerminalControl { control: call }),
+            2 => Any::Process(ProcessControl { call, pid }),
+            3 => Any::Limit(ResourceLimit {
+                resource: Resource::Processes,
+                limit,
+            }),
+            _ => Any::Limit(ResourceLimit {
+                resource: Resource::Memory,
+                limit,
+            }),
+        })
 }
 
 fn widening() -> impl Strategy<Value = Grant> {
@@ -251,6 +316,14 @@ fn effect(policy: &Policy, request: &Any) -> Effect {
 
 fn alone(layer: &Layer, request: &Any) -> Decision {
     decide(&Policy::new(layer.clone()), request.view())
+}
+
+/// The request as a program makes it once a host is granted to it.
+fn through_the_proxy(mut request: Any) -> Any {
+    if let Any::Network(access) = &mut request {
+        access.transport = Transport::Proxy;
+    }
+    request
 }
 
 /// The layer after a person did what the remedy says.
@@ -347,7 +420,9 @@ proptest! {
         denied.grants.push(grant);
         let (before, after) = (alone(&layer, &request), alone(&denied, &request));
         match &request {
-            Any::Read(_) | Any::Write(FileWrite { kind: WriteKind::Rename, .. }) => {
+            Any::Read(_)
+            | Any::Unix(_)
+            | Any::Write(FileWrite { kind: WriteKind::Rename, .. }) => {
                 prop_assert!(after.effect >= before.effect);
             }
             _ => prop_assert_eq!(after, before),
@@ -376,6 +451,8 @@ proptest! {
         kind in write_kind(),
         host in host(),
         port in any::<u16>(),
+        transport in transport(),
+        address in unix_address(),
     ) {
         let layer = Layer::new(SecurityProfile::default(), places);
         let device = kind == WriteKind::Modify
@@ -383,7 +460,29 @@ proptest! {
         let write = Any::Write(FileWrite { path, kind });
         let expected = if device { Effect::Allow } else { Effect::Deny };
         prop_assert_eq!(alone(&layer, &write).effect, expected);
-        let access = Any::Network(NetworkAccess { host, port });
+        let access = Any::Network(NetworkAccess { host, port, transport });
+        prop_assert_eq!(alone(&layer, &access).effect, Effect::Deny);
+        let unix = Any::Unix(UnixSocket { address });
+        prop_assert_eq!(alone(&layer, &unix).effect, Effect::Deny);
+    }
+
+    #[test]
+    fn nothing_beyond_a_command_is_granted(layer in some_layer(), request in beyond_a_command()) {
+        let decision = alone(&layer, &request);
+        let trusted = layer.profile == SecurityProfile::Trusted && !matches!(request, Any::Limit(_));
+        prop_assert_eq!(decision.effect == Effect::Allow, trusted);
+        prop_assert_eq!(decision.remedy, None);
+    }
+
+    #[test]
+    fn no_socket_of_a_program_itself_reaches_a_host(
+        layer in some_layer(),
+        host in host(),
+        port in any::<u16>(),
+        transport in select(vec![Transport::Tcp, Transport::Udp, Transport::Other("sctp".into())]),
+    ) {
+        prop_assume!(layer.profile != SecurityProfile::Trusted);
+        let access = Any::Network(NetworkAccess { host, port, transport });
         prop_assert_eq!(alone(&layer, &access).effect, Effect::Deny);
     }
 
@@ -394,7 +493,7 @@ proptest! {
     ) {
         let decision = alone(&layer, &request);
         if let Some(remedy) = decision.remedy {
-            let after = alone(&after(remedy.clone(), &layer), &request);
+            let after = alone(&after(remedy.clone(), &layer), &through_the_proxy(request));
             prop_assert_eq!(after.effect, Effect::Allow, "after {}: {}", remedy, after.explanation());
         }
     }
@@ -402,7 +501,7 @@ proptest! {
     #[test]
     fn in_a_chain_each_suggestion_takes_one_layer_out_of_the_way(
         mut layers in vec(some_layer(), 1..6),
-        request in request(),
+        request in request().prop_map(through_the_proxy),
     ) {
         for _ in 0..layers.len() {
             let decision = decide(&chain(&layers), request.view());
