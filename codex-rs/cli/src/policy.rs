@@ -169,7 +169,7 @@ fn protected_texts() -> Vec<(String, &'static str)> {
         .chain(pairs)
         .chain(git)
         .chain([(
-            ".git (moved, replaced or removed)".to_owned(),
+            ".git (moved or replaced)".to_owned(),
             "the repository itself",
         )])
         .collect()

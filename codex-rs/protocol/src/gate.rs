@@ -227,7 +227,7 @@ fn file_write(layer: &Layer, verdict: Verdicts, write: &FileWrite) -> Decision {
         return verdict.unresolved();
     }
     // What cannot be read cannot be moved: the next command would read it under its new name.
-    let moves = write.kind == WriteKind::Rename;
+    let moves = write.kind.is_move();
     let either_way = |denied| glob::below(path, denied).or_else(|| glob::below(denied, path));
     if moves && layer.denied_reads().any(|d| either_way(d).is_some()) {
         return verdict.deny(
@@ -253,9 +253,11 @@ fn file_write(layer: &Layer, verdict: Verdicts, write: &FileWrite) -> Decision {
             None,
         );
     }
-    if matches!(write.kind, WriteKind::Delete | WriteKind::Rename)
-        && layer.places.workspaces().any(|w| w.starts_with(path))
-    {
+    let takes_away = match write.kind {
+        WriteKind::Delete | WriteKind::RemoveDirectory | WriteKind::Discard => true,
+        kind => kind.is_move(),
+    };
+    if takes_away && layer.places.workspaces().any(|w| w.starts_with(path)) {
         return verdict.deny(
             rule::FS_PROTECTED,
             "the workspace itself cannot be moved or removed",

@@ -29,12 +29,15 @@ pub const PAIRS: &[(&str, &str, &str)] = &[
     (".cargo", "config", "programs that cargo runs"),
 ];
 
+/// Why git's settings are protected.
+pub const SETTINGS: &str = "settings that name programs";
+
 /// Paths below a git directory that make git run programs: the files git obeys. `commondir` names
 /// another directory whose `config` and `hooks` git then obeys instead (gitrepository-layout(5)).
 pub const IN_GIT_DIRECTORY: &[(&str, &str)] = &[
     ("hooks", "programs that git runs"),
-    ("config", "settings that name programs"),
-    ("config.worktree", "settings that name programs"),
+    ("config", SETTINGS),
+    ("config.worktree", SETTINGS),
     ("info/attributes", "filters that name programs"),
     ("commondir", "the place of git's settings and hooks"),
 ];
@@ -43,11 +46,17 @@ pub const IN_GIT_DIRECTORY: &[(&str, &str)] = &[
 /// `None` if it is not. What is protected at or above `tree` itself does not count: whoever
 /// granted that tree meant it.
 ///
-/// A directory that may hold something protected may be made, but not moved: filled under a
-/// harmless name, it could be put in its place. `.git` itself may not be made either, since a
-/// file of that name points git anywhere.
+/// A directory that may hold something protected may be made, but nothing that already holds
+/// something may be put in its place: filled under a harmless name, it would be obeyed. `.git`
+/// itself may be a new directory, whose settings and hooks are protected from then on, and no file
+/// or symlink, which would point git anywhere.
+///
+/// Removing an empty directory, and what the run itself made, leaves nothing that is obeyed.
 #[must_use]
 pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
+    if matches!(kind, WriteKind::RemoveDirectory | WriteKind::Discard) {
+        return None;
+    }
     let mut walk = Walk {
         rest: path.components(),
         taken: 0,
@@ -64,12 +73,12 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
         }
         let pair = PAIRS
             .iter()
-            .find(|(a, b, _)| is(a) && (walk.is_moved() || walk.leads_to(b)));
+            .find(|(a, b, _)| is(a) && (walk.is_put_there() || walk.leads_to(b)));
         if let Some((.., why)) = pair {
             return Some(why);
         }
         if is(".git") {
-            if walk.is_end() && walk.counts() && kind != WriteKind::Metadata {
+            if walk.is_end() && walk.counts() && !walk.keeps_the_repository() {
                 return Some("the repository itself");
             }
             if let Some(why) = walk.in_git_directory() {
@@ -110,9 +119,20 @@ impl<'p> Walk<'p> {
         self.rest.clone().next().is_none()
     }
 
-    /// Whether what stands here, and all below it, is given another name.
-    fn is_moved(&self) -> bool {
-        self.kind == WriteKind::Rename && self.is_end() && self.counts()
+    /// Whether what stands here is moved away, or something that was made elsewhere comes here.
+    fn is_put_there(&self) -> bool {
+        let put = matches!(self.kind, WriteKind::Link | WriteKind::Symlink) || self.kind.is_move();
+        put && self.is_end() && self.counts()
+    }
+
+    /// Whether `.git`, which stands here, is after the change what it was, or nothing, or a
+    /// repository whose settings and hooks were protected from its start. What can be deleted is a
+    /// file: a worktree's or submodule's, which `git worktree remove` deletes.
+    fn keeps_the_repository(&self) -> bool {
+        matches!(
+            self.kind,
+            WriteKind::Metadata | WriteKind::MakeDirectory | WriteKind::Delete
+        )
     }
 
     /// Whether `wanted`, seen from here, is what the path names, holds or lies below.
@@ -122,7 +142,7 @@ impl<'p> Walk<'p> {
             match walk.step() {
                 Some(name) if name.eq_ignore_ascii_case(wanted) => {}
                 Some(_) => return false,
-                None => return at > 0 && walk.is_moved(),
+                None => return at > 0 && walk.is_put_there(),
             }
         }
         walk.counts()
@@ -130,49 +150,105 @@ impl<'p> Walk<'p> {
 
     /// Why the path is protected, this place being a git directory.
     fn in_git_directory(&self) -> Option<&'static str> {
-        const HOLDS: Option<&str> = Some("a directory that git obeys");
         let mut inner = self.clone();
         let first = inner.step()?;
         if first.eq_ignore_ascii_case("modules") {
-            let mut submodule = inner.clone();
-            submodule.step();
-            if submodule.is_moved() {
-                return HOLDS;
-            }
-            // A submodule's name may itself hold slashes, so its directory can start anywhere.
-            loop {
-                if let Some(why) = inner.obeyed() {
-                    return Some(why);
-                }
-                inner.step()?;
-            }
+            return inner.in_modules();
         }
-        if first.eq_ignore_ascii_case("worktrees") {
-            inner.step();
-            if inner.is_moved() {
-                return HOLDS;
-            }
-            // `git worktree add` makes this file; changed later, it would lead git elsewhere.
-            if self.kind == WriteKind::Create && inner.leads_to("commondir") {
-                return None;
-            }
-            return inner.obeyed();
+        if !first.eq_ignore_ascii_case("worktrees") {
+            return self.obeyed();
         }
-        self.obeyed()
+        inner.step();
+        if inner.is_put_there() {
+            return HOLDS;
+        }
+        let mut nested = inner.clone();
+        if nested.step()?.eq_ignore_ascii_case("modules") {
+            return nested.in_modules();
+        }
+        // `git worktree remove` deletes what `git worktree add` made. Neither can be made anew with
+        // other contents but by way of the gate.
+        let removable = ["commondir", "config.worktree"];
+        if self.kind == WriteKind::Delete && removable.iter().any(|name| inner.leads_to(name)) {
+            return None;
+        }
+        inner.obeyed()
+    }
+
+    /// Why the path is protected, this place being where submodules' git directories are.
+    fn in_modules(&self) -> Option<&'static str> {
+        let mut inner = self.clone();
+        inner.step();
+        if inner.is_put_there() {
+            return HOLDS;
+        }
+        // A submodule's name may itself hold slashes, so its directory can start anywhere. Git
+        // moves no directory here.
+        let whole = matches!(self.kind, WriteKind::RenameDirectory | WriteKind::Symlink);
+        if whole && self.taken + self.rest.clone().count() > self.tree {
+            return HOLDS;
+        }
+        let mut inner = self.clone();
+        loop {
+            if let Some(why) = inner.obeyed() {
+                return Some(why);
+            }
+            inner.step()?;
+        }
     }
 
     fn obeyed(&self) -> Option<&'static str> {
-        IN_GIT_DIRECTORY
+        let (_, why) = IN_GIT_DIRECTORY
             .iter()
-            .find_map(|(path, why)| self.leads_to(path).then_some(*why))
+            .find(|(path, _)| self.leads_to(path))?;
+        (!self.is_harmless()).then_some(*why)
     }
+
+    /// What `git init` and `git clone` do to files that git obeys, and what changes nothing that it
+    /// would obey.
+    fn is_harmless(&self) -> bool {
+        let mut inner = self.clone();
+        let Some(first) = inner.step() else {
+            return false;
+        };
+        match self.kind {
+            WriteKind::MakeDirectory => first.eq_ignore_ascii_case("hooks") && inner.is_end(),
+            // Git runs hooks by their exact names (githooks(5)), none of which has a dot. Only new
+            // ones: whoever makes a hook of a sample that was there trusts what it says.
+            WriteKind::Create if first.eq_ignore_ascii_case("hooks") => {
+                let name = inner.rest.next().and_then(|name| name.as_os_str().to_str());
+                inner.is_end() && name.is_some_and(is_sample)
+            }
+            // `git init` tries whether the mode of `config` can be changed.
+            WriteKind::Metadata => {
+                ["config", "config.worktree"]
+                    .iter()
+                    .any(|name| first.eq_ignore_ascii_case(name))
+                    && inner.is_end()
+            }
+            _ => false,
+        }
+    }
+}
+
+const HOLDS: Option<&str> = Some("a directory that git obeys");
+
+/// Whether no file system takes this name for that of a hook, as it might `pre-push:x.sample`.
+fn is_sample(name: &str) -> bool {
+    name.strip_suffix(".sample").is_some_and(|stem| {
+        stem.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use WriteKind::{Create, Delete, Metadata, Modify, Rename};
+    use WriteKind::{
+        Create, Delete, Discard, Link, MakeDirectory, Metadata, Modify, RemoveDirectory, Rename,
+        RenameDirectory, Symlink,
+    };
 
     fn is_protected(path: &str, tree: &str, kind: WriteKind) -> bool {
         why(&Path::new("/w").join(path), Path::new(tree), kind).is_some()
@@ -216,14 +292,77 @@ mod tests {
             ("src/hooks/a.rs", false),
             ("", false),
         ] {
-            for kind in [Modify, Delete, Rename] {
+            for kind in [Create, Modify, Link, Rename] {
                 assert_eq!(is_protected(path, "/w", kind), expected, "{path} {kind:?}");
             }
+            for kind in [Symlink, RenameDirectory] {
+                let expected = expected || path.contains("modules/");
+                assert_eq!(is_protected(path, "/w", kind), expected, "{path} {kind:?}");
+            }
+            for kind in [RemoveDirectory, Discard] {
+                assert!(!is_protected(path, "/w", kind), "{path} {kind:?}");
+            }
+            let removed_by_git = [
+                ".git",
+                "a/.git",
+                ".git/worktrees/w/commondir",
+                ".git/worktrees/w/config.worktree",
+            ];
+            let expected = expected && !removed_by_git.contains(&path);
+            assert_eq!(is_protected(path, "/w", Delete), expected, "{path}");
         }
-        assert!(is_protected(".git", "/w", Create));
-        assert!(!is_protected(".git", "/w", Metadata));
-        assert!(!is_protected(".git/worktrees/w/commondir", "/w", Create));
-        assert!(is_protected(".git/commondir", "/w", Create));
+    }
+
+    #[test]
+    fn git_makes_and_removes_repositories_and_worktrees() {
+        for (path, kind) in [
+            (".git", MakeDirectory),
+            ("a/.git", MakeDirectory),
+            (".git", Metadata),
+            (".git/hooks", MakeDirectory),
+            (".git/hooks/pre-commit.sample", Create),
+            (".git/info", MakeDirectory),
+            (".git/info/exclude", Create),
+            (".git/config", Metadata),
+            (".git/config.lock", Metadata),
+            (".git/tAb3xYz", Link),
+            (".git/modules/lib", MakeDirectory),
+            (".git/modules/lib/hooks", MakeDirectory),
+            (".git/modules/lib/hooks/update.sample", Create),
+            (".git/modules/lib/tAb3xYz", Link),
+            (".git/modules/lib/objects/ab/cd", Link),
+            (".git/modules/a/b/refs/heads/main", Rename),
+            (".git/worktrees", MakeDirectory),
+            (".git/worktrees/w", MakeDirectory),
+            (".git/worktrees/w/gitdir", Create),
+            (".git/worktrees/w/commondir", Delete),
+            (".git/worktrees/w/config.worktree", Delete),
+            ("wt/.git", Delete),
+        ] {
+            assert!(!is_protected(path, "/w", kind), "{path} {kind:?}");
+        }
+        for (path, kind) in [
+            (".git/hooks/pre-commit", MakeDirectory),
+            (".git/hooks/pre-commit.sample", Modify),
+            (".git/hooks/pre-commit.sample", Metadata),
+            (".git/hooks/pre-commit.sample", Delete),
+            (".git/hooks/pre-commit.sample", Rename),
+            (".git/hooks/pre-commit.sample", Link),
+            (".git/hooks/pre-commit:.sample", Create),
+            (".git/hooks/a/b.sample", Create),
+            (".git/hooks/pre-commit", Metadata),
+            (".git/config", MakeDirectory),
+            (".git/info/attributes", Metadata),
+            (".git/worktrees/w/commondir", Create),
+            (".git/worktrees/w/modules/lib/config", Create),
+            (".git/worktrees/w/modules/lib", Symlink),
+            (".git/modules/a/b", RenameDirectory),
+            (".git/modules/a/b", Symlink),
+            (".git/modules/lib/worktrees/w/commondir", Create),
+            (".claude", MakeDirectory),
+        ] {
+            assert!(is_protected(path, "/w", kind), "{path} {kind:?}");
+        }
     }
 
     #[test]
@@ -237,8 +376,10 @@ mod tests {
             ".git/worktrees",
             ".git/worktrees/w",
         ] {
-            assert!(is_protected(path, "/w", Rename), "{path}");
-            for kind in [Create, Modify, Delete, Metadata] {
+            for kind in [Rename, RenameDirectory, Link, Symlink] {
+                assert!(is_protected(path, "/w", kind), "{path} {kind:?}");
+            }
+            for kind in [Create, MakeDirectory, Modify, Delete, Metadata] {
                 assert!(!is_protected(path, "/w", kind), "{path} {kind:?}");
             }
         }

@@ -3,9 +3,9 @@
 //! Paths in a request are absolute and resolved (symlinks followed, no `.` or `..`); whoever
 //! builds the request does that. The gate refuses a path that is not.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::operation::Operation;
 
@@ -19,19 +19,77 @@ pub struct FileRead {
 /// In what way a file is to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteKind {
-    /// Make a new file or directory.
+    /// Make a new file.
     Create,
+    /// Make a new directory.
+    MakeDirectory,
+    /// Make another name for a file (a hard link), a pipe, socket or device, or a symlink that
+    /// leads to its own directory: see [`WriteKind::symlink`].
+    Link,
+    /// Make a symlink that leads elsewhere.
+    Symlink,
     /// Replace or change the contents.
     Modify,
-    /// Remove it.
+    /// Remove what is no directory.
     Delete,
-    /// Give it another name, or put another file in its place.
+    /// Remove a directory, which the system does to empty ones alone.
+    RemoveDirectory,
+    /// Remove what this very run made. Whoever asks has seen it made.
+    Discard,
+    /// Give it another name, or put another file in its place. Asked of either end, and of both
+    /// ends twice where they are exchanged.
     Rename,
+    /// The same of a directory with all that it holds.
+    RenameDirectory,
     /// Change owner, mode, times or extended attributes.
     Metadata,
 }
 
+impl WriteKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Create,
+        Self::MakeDirectory,
+        Self::Link,
+        Self::Symlink,
+        Self::Modify,
+        Self::Delete,
+        Self::RemoveDirectory,
+        Self::Discard,
+        Self::Rename,
+        Self::RenameDirectory,
+        Self::Metadata,
+    ];
+
+    /// The kind of making a symlink that holds `text`. One plain name leads no further than to a
+    /// neighbour, as git's own try whether symlinks work does.
+    #[must_use]
+    pub fn symlink(text: &OsStr) -> Self {
+        let mut names = Path::new(text).components();
+        match (names.next(), names.next()) {
+            (Some(Component::Normal(name)), None) if name == text => Self::Link,
+            _ => Self::Symlink,
+        }
+    }
+
+    /// Whether something gets another name.
+    #[must_use]
+    pub fn is_move(self) -> bool {
+        matches!(self, Self::Rename | Self::RenameDirectory)
+    }
+}
+
 /// Creating, changing, moving or removing a file, or changing its metadata.
+///
+/// A call that touches two names is two requests or more, all of which have to be allowed:
+///
+/// - a rename: both names as [`WriteKind::Rename`], or [`WriteKind::RenameDirectory`] where either
+///   is a directory;
+/// - a hard link: its source as [`FileRead`] and as [`WriteKind::Modify`], since what cannot be
+///   read or written under one name must not be under another; its target as [`WriteKind::Link`];
+/// - binding a unix socket: [`UnixSocket`], and its path as [`WriteKind::Link`];
+/// - opening for writing: [`WriteKind::Create`] where nothing is there and it would be made, else
+///   [`WriteKind::Modify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileWrite {
     /// What is changed.

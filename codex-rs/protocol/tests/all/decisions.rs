@@ -92,6 +92,27 @@ modify /srv/p/.git
 delete /srv/p/.git
 rename /srv/p/.git
 metadata /srv/p/.git
+mkdir /srv/p/new/.git
+symlink /srv/p/new/.git
+link /srv/p/new/.git
+mkdir /srv/p/.git/hooks
+create /srv/p/.git/hooks/pre-commit.sample
+metadata /srv/p/.git/hooks/pre-commit.sample
+metadata /srv/p/.git/config
+link /srv/p/.git/config
+symlink /srv/p/.git/info
+link /srv/p/.git/tAb3xYz
+discard /srv/p/.git/hooks/pre-commit
+discard /srv/p
+rmdir /srv/p
+rmdir /srv/p/.git
+rename-dir /srv
+rename-dir /home/ada/.config
+rename-dir /srv/p/.git/modules/a/b
+mkdir /srv/p/.claude
+link /srv/p/hard
+symlink /srv/p/soft
+mkdir /srv/elsewhere/d
 create /srv/p/.git/hooks/pre-commit
 metadata /srv/p/.git/hooks/pre-commit
 rename /srv/p/.git/config
@@ -102,6 +123,7 @@ modify /srv/p/vendor/lib/.git/hooks/x
 modify /srv/p/.git/modules/lib/config
 rename /srv/p/.git/modules/lib
 create /srv/p/.git/worktrees/w/commondir
+delete /srv/p/.git/worktrees/w/commondir
 modify /srv/p/.git/worktrees/w/commondir
 modify /srv/p/.git/info/attributes
 rename /srv/p/.git/info
@@ -344,6 +366,12 @@ fn request(line: &str) -> Box<dyn Requested> {
         "modify" => write(WriteKind::Modify),
         "delete" => write(WriteKind::Delete),
         "rename" => write(WriteKind::Rename),
+        "rename-dir" => write(WriteKind::RenameDirectory),
+        "mkdir" => write(WriteKind::MakeDirectory),
+        "rmdir" => write(WriteKind::RemoveDirectory),
+        "discard" => write(WriteKind::Discard),
+        "link" => write(WriteKind::Link),
+        "symlink" => write(WriteKind::Symlink),
         "metadata" => write(WriteKind::Metadata),
         "spawn" => Box::new(ProcessSpawn {
             program: path,

@@ -74,6 +74,7 @@ const NAMES: &[&str] = &[
     "a",
     "git",
     "python3",
+    "pre-commit.sample",
     ".GIT",
     "H\u{f6}oks",
     ".\u{df}h",
@@ -142,15 +143,7 @@ fn profile() -> impl Strategy<Value = SecurityProfile> {
 }
 
 fn write_kind() -> impl Strategy<Value = WriteKind> {
-    select(
-        &[
-            WriteKind::Create,
-            WriteKind::Modify,
-            WriteKind::Delete,
-            WriteKind::Rename,
-            WriteKind::Metadata,
-        ][..],
-    )
+    select(&WriteKind::ALL[..])
 }
 
 #[derive(Clone, Debug)]
@@ -422,7 +415,9 @@ proptest! {
         match &request {
             Any::Read(_)
             | Any::Unix(_)
-            | Any::Write(FileWrite { kind: WriteKind::Rename, .. }) => {
+            | Any::Write(FileWrite {
+                kind: WriteKind::Rename | WriteKind::RenameDirectory, ..
+            }) => {
                 prop_assert!(after.effect >= before.effect);
             }
             _ => prop_assert_eq!(after, before),
