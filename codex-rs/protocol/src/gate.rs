@@ -1,5 +1,6 @@
 //! The one function that turns a request into a decision. There is no second door.
 
+mod git;
 mod kernel;
 mod network;
 
@@ -68,6 +69,8 @@ fn decide_in(layer: &Layer, request: Request<'_>) -> Decision {
     match request {
         Request::FileRead(read) => file_read(layer, verdict, read),
         Request::FileWrite(write) => file_write(layer, verdict, write),
+        Request::GitConfigChange(change) => git::config_change(layer, verdict, change),
+        Request::GitPointer(pointer) => git::pointer(layer, verdict, pointer),
         Request::ProcessSpawn(spawn) => process_spawn(layer, verdict, spawn),
         Request::NetworkAccess(access) => network::access(layer, verdict, access),
         Request::NetworkRead(read) => network::read(layer, verdict, read),

@@ -19,6 +19,7 @@ pub mod decision;
 pub mod environment;
 pub mod event;
 pub mod gate;
+pub mod git_config;
 pub mod glob;
 pub mod hosts;
 pub mod ids;

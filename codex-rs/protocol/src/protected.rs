@@ -29,7 +29,8 @@ pub const PAIRS: &[(&str, &str, &str)] = &[
     (".cargo", "config", "programs that cargo runs"),
 ];
 
-/// Why git's settings are protected.
+/// Why git's settings are protected. [`git_config::judge`](crate::git_config::judge) knows which
+/// changes name none.
 pub const SETTINGS: &str = "settings that name programs";
 
 /// Paths below a git directory that make git run programs: the files git obeys. `commondir` names
@@ -86,6 +87,15 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
             }
         }
     }
+}
+
+/// Whether `path` is protected as a git directory's settings are, and for no other reason.
+#[must_use]
+pub fn is_settings(path: &Path) -> bool {
+    let is_named = ["config", "config.worktree"]
+        .iter()
+        .any(|n| path.ends_with(n));
+    is_named && why(path, Path::new(""), WriteKind::Modify) == Some(SETTINGS)
 }
 
 /// A place on the way down a path.

@@ -98,6 +98,35 @@ pub struct FileWrite {
     pub kind: WriteKind,
 }
 
+/// Putting new settings into the place of a git directory's `config` or `config.worktree`, which
+/// git does by renaming `config.lock`.
+///
+/// Whoever acts on it puts a file of their own with these very bytes there: the one that was judged
+/// may be written to meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitConfigChange {
+    /// The settings' file.
+    pub path: PathBuf,
+    /// What it holds; `None` for a repository that this very run made, also where it has changed
+    /// the file since.
+    pub old: Option<Vec<u8>>,
+    /// What it is to hold.
+    pub new: Vec<u8>,
+}
+
+/// Making or replacing a file that points git to another directory: a `.git` that is a file, as
+/// worktrees and submodules have it, or a worktree's `commondir`.
+///
+/// Git makes these by opening and writing, so whoever acts on it writes these very bytes, and what
+/// the program writes goes nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitPointer {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is to hold.
+    pub content: Vec<u8>,
+}
+
 /// Starting a program. `argv` stays a list from the model to the kernel: nothing joins it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSpawn {
@@ -270,6 +299,10 @@ pub enum Request<'a> {
     FileRead(&'a FileRead),
     /// See [`FileWrite`].
     FileWrite(&'a FileWrite),
+    /// See [`GitConfigChange`].
+    GitConfigChange(&'a GitConfigChange),
+    /// See [`GitPointer`].
+    GitPointer(&'a GitPointer),
     /// See [`ProcessSpawn`].
     ProcessSpawn(&'a ProcessSpawn),
     /// See [`NetworkAccess`].
@@ -296,7 +329,9 @@ impl Request<'_> {
     pub fn operation(&self) -> Operation {
         match self {
             Self::FileRead(_) => Operation::FileRead,
-            Self::FileWrite(_) => Operation::FileWrite,
+            Self::FileWrite(_) | Self::GitConfigChange(_) | Self::GitPointer(_) => {
+                Operation::FileWrite
+            }
             Self::ProcessSpawn(_) => Operation::ProcessSpawn,
             Self::NetworkAccess(_) | Self::NetworkRead(_) | Self::UnixSocket(_) => {
                 Operation::NetworkAccess
@@ -316,6 +351,8 @@ impl Request<'_> {
         match self {
             Self::FileRead(r) => text(&r.path),
             Self::FileWrite(r) => text(&r.path),
+            Self::GitConfigChange(r) => text(&r.path),
+            Self::GitPointer(r) => text(&r.path),
             Self::ProcessSpawn(r) => text(&r.program),
             Self::NetworkAccess(r) if r.host.contains(':') => format!("[{}]:{}", r.host, r.port),
             Self::NetworkAccess(r) => format!("{}:{}", r.host, r.port),
@@ -363,6 +400,8 @@ macro_rules! requested {
 requested!(
     FileRead,
     FileWrite,
+    GitConfigChange,
+    GitPointer,
     ProcessSpawn,
     NetworkAccess,
     NetworkRead,

@@ -10,6 +10,8 @@
 mod all {
     mod authorize;
     mod decisions;
+    mod git_config;
+    mod git_files;
     mod hosts;
     mod places;
     mod properties;

@@ -464,7 +464,11 @@ fn rows(mut row: impl FnMut(&str, &[Grant], &dyn Requested)) {
     }
 }
 
-fn decision(profile: SecurityProfile, granted: &[Grant], request: &dyn Requested) -> Decision {
+pub(super) fn decision(
+    profile: SecurityProfile,
+    granted: &[Grant],
+    request: &dyn Requested,
+) -> Decision {
     decide(&policy(profile, granted.to_vec()), request.view())
 }
 

@@ -7,9 +7,9 @@ use codex_protocol::decision::{Decision, Effect, Remedy};
 use codex_protocol::gate::{WRITABLE_DEVICES, decide, reads_all_below};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{
-    FileRead, FileWrite, KernelCall, ModelRequest, NetworkAccess, ProcessControl, ProcessSpawn,
-    Request, Requested, Resource, ResourceLimit, TerminalControl, Transport, UnixAddress,
-    UnixSocket, WriteKind,
+    FileRead, FileWrite, GitConfigChange, GitPointer, KernelCall, ModelRequest, NetworkAccess,
+    ProcessControl, ProcessSpawn, Request, Requested, Resource, ResourceLimit, TerminalControl,
+    Transport, UnixAddress, UnixSocket, WriteKind,
 };
 use codex_protocol::secrets::{PathPattern, is_env_file};
 use codex_protocol::security_profile::SecurityProfile;
@@ -150,6 +150,8 @@ fn write_kind() -> impl Strategy<Value = WriteKind> {
 enum Any {
     Read(FileRead),
     Write(FileWrite),
+    Config(GitConfigChange),
+    Pointer(GitPointer),
     Spawn(ProcessSpawn),
     Network(NetworkAccess),
     Unix(UnixSocket),
@@ -165,6 +167,8 @@ impl Requested for Any {
         match self {
             Self::Read(r) => r.view(),
             Self::Write(r) => r.view(),
+            Self::Config(r) => r.view(),
+            Self::Pointer(r) => r.view(),
             Self::Spawn(r) => r.view(),
             Self::Network(r) => r.view(),
             Self::Unix(r) => r.view(),
@@ -182,6 +186,10 @@ fn request() -> impl Strategy<Value = Any> {
         3 => any_path().prop_map(|path| Any::Read(FileRead { path })),
         6 => (any_path(), write_kind())
             .prop_map(|(path, kind)| Any::Write(FileWrite { path, kind })),
+        1 => (any_path(), option::of(settings()), settings())
+            .prop_map(|(path, old, new)| Any::Config(GitConfigChange { path, old, new })),
+        1 => (any_path(), pointer_text())
+            .prop_map(|(path, content)| Any::Pointer(GitPointer { path, content })),
         2 => (any_path(), any_path()).prop_map(|(program, cwd)| Any::Spawn(ProcessSpawn {
             program,
             argv: Vec::new(),
@@ -197,6 +205,25 @@ fn request() -> impl Strategy<Value = Any> {
             model: host.clone(),
             endpoint: host,
         })),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Vec<u8>> {
+    let lines = [
+        "[core]\n",
+        "bare = true\n",
+        "fsmonitor = x\n",
+        "[branch \"b\"]\n",
+        "merge = refs/heads/b\n",
+        "[",
+    ];
+    vec(select(lines.to_vec()), 0..4).prop_map(|lines| lines.concat().into())
+}
+
+fn pointer_text() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(b"../..\n".to_vec()),
+        path().prop_map(|path| format!("gitdir: {}\n", path.display()).into()),
     ]
 }
 
@@ -417,7 +444,8 @@ proptest! {
             | Any::Unix(_)
             | Any::Write(FileWrite {
                 kind: WriteKind::Rename | WriteKind::RenameDirectory, ..
-            }) => {
+            })
+            | Any::Config(_) => {
                 prop_assert!(after.effect >= before.effect);
             }
             _ => prop_assert_eq!(after, before),
