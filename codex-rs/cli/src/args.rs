@@ -34,6 +34,10 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
+    /// What `codex sandbox --audit-reads` says.
+    #[arg(skip)]
+    pub(crate) audit_reads: Option<String>,
+
     /// Work in this directory
     #[arg(short = 'C', long = "cd", value_name = "DIR", global = true)]
     pub(crate) cd: Option<PathBuf>,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use codex_audit::denials::{Denial, Denials};
 use codex_core::places::find_program;
-use codex_protocol::permission::NotPermitted;
+use codex_protocol::permission::{NotPermitted, Permissions};
+use codex_protocol::record::Observation;
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::plan::{Limits, Terminal};
 use codex_sandbox::spawn::{self, Outcome, Ready, Running, SpawnError};
@@ -35,25 +36,22 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         print::error(global.color, &failure);
         ExitCode::from(CANNOT_SET_UP)
     };
-    if args.max_procs.is_some() {
-        return Err(Failure::not_yet("a limit on processes (--max-procs)"));
-    }
-    if args.audit_reads.as_deref() == Some("denied") {
-        return Err(Failure::not_yet(
-            "recording refused reads (--audit-reads denied)",
-        ));
-    }
     if !args.grants.allow_host.is_empty() {
         return Err(Failure::not_yet(
             "reading a host through the egress proxy (--allow-host)",
         ));
     }
+    let global = &Global {
+        audit_reads: args.audit_reads.clone(),
+        ..global.clone()
+    };
     let base = Base::new(global, &args.grants, &[])?;
     // A run of `codex sandbox` is a conversation of its own.
     let bench = Bench::new(global, &base, SessionId::new(setup::new_id()))?;
     let limits = Limits {
         timeout: args.timeout,
         memory: args.max_memory,
+        tasks: args.max_procs.map(u64::from),
     };
     let (plan, report) = match bench.plan(Terminal::Shared, limits) {
         Ok(planned) => planned,
@@ -121,9 +119,12 @@ fn start(
         Signals::handle()?
     };
     let ended = match ready.start(&recorded) {
-        Ok(running) => runtime.block_on(watch(running, signals)),
+        Ok(running) => runtime.block_on(watch(running, signals, &setup.permissions)),
         Err(error) => Err(error),
     };
+    if let Err(SpawnError::NoRecord(error)) = ended {
+        return Err(Failure::refused(error));
+    }
     let outcome = match &ended {
         Ok(status) => json!({ "status": status }),
         Err(error) => json!({ "failed": error.to_string() }),
@@ -162,8 +163,13 @@ impl Signals {
 
 /// Waits for the command. Ctrl-C goes to it as well, and it may act on it as it likes; we stay to
 /// see it end. A request to terminate ends it.
-async fn watch(running: Running, mut signals: Signals) -> Result<i32, SpawnError> {
-    let wait = running.wait_async();
+async fn watch(
+    running: Running,
+    mut signals: Signals,
+    permissions: &Permissions,
+) -> Result<i32, SpawnError> {
+    let observer = |observation: &Observation| permissions.observe(observation);
+    let wait = running.wait_async(&observer);
     tokio::pin!(wait);
     loop {
         tokio::select! {
@@ -180,7 +186,7 @@ fn code_for(error: &SpawnError) -> u8 {
     match error {
         SpawnError::Exec { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => NOT_FOUND,
         SpawnError::Exec { .. } => DENIED,
-        SpawnError::Setup { .. } | SpawnError::HelperLost => CANNOT_SET_UP,
+        SpawnError::Setup { .. } | SpawnError::NoRecord(_) | SpawnError::HelperLost => CANNOT_SET_UP,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use codex_audit::writer::{AuditLog, Options};
-use codex_core::command::Workbench;
+use codex_core::command::{SHARED_MEMORY, Workbench};
 use codex_core::{agents_md, paths, places};
 use codex_protocol::event::EventSink;
 use codex_protocol::hosts::HostRule;
@@ -121,10 +121,6 @@ fn load(
 /// Settings that this version reads and does not act on yet: whoever made them should know.
 fn without_effect(config: &Config) -> Option<String> {
     let settings = [
-        (
-            config.audit.reads == Some(AuditReads::Denied),
-            "audit.reads = \"denied\"",
-        ),
         (config.audit.detail != AuditDetail::Normal, "audit.detail"),
         (
             config.rights.network_reads,
@@ -162,7 +158,7 @@ fn flags(global: &Global) -> Flags {
             .as_deref()
             .and_then(|word| word.parse().ok()),
         audit_log: global.audit_log.clone(),
-        audit_reads: None,
+        audit_reads: global.audit_reads.as_deref().and_then(AuditReads::from_word),
     }
 }
 
@@ -335,6 +331,9 @@ impl Bench {
             .map(|t| t.path().canonicalize())
             .transpose()
             .or_fail(Kind::Work)?;
+        if let Some(temp) = &temp_path {
+            std::fs::create_dir(temp.join(SHARED_MEMORY)).or_fail(Kind::Work)?;
+        }
         let outputs = base.codex_home.join("outputs").join(session.as_str());
         let internal = |right| Grant {
             right,
@@ -356,6 +355,7 @@ impl Bench {
             environment: kept_environment(&base.loaded.config.shell_environment),
             set: set_environment(&base.loaded.config.shell_environment),
             temp: temp_path,
+            audit_reads: base.loaded.config.audit.reads == Some(AuditReads::Denied),
             outputs,
         });
         Ok(Self {

@@ -4,11 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use codex_protocol::gate::Authorized;
+use codex_protocol::permission::Permissions;
 use codex_protocol::policy::Policy;
-use codex_protocol::record::Recorded;
+use codex_protocol::record::{Observation, RecordError, Recorded};
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::capability::Capabilities;
 use codex_sandbox::plan::{self, CannotEnforce, Limits, Plan, Terminal, Wishes};
@@ -19,6 +21,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use crate::output::{Capture, Captured};
+
+/// The directory in the private temporary one that stands in for `/dev/shm`.
+pub const SHARED_MEMORY: &str = "shm";
 
 /// What commands of a run have in common.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub struct Workbench {
     pub set: Vec<(OsString, OsString)>,
     /// The private temporary directory, where the profile writes at all.
     pub temp: Option<PathBuf>,
+    /// Whether refused reads are recorded too.
+    pub audit_reads: bool,
     /// Where outputs that are too long to show are kept.
     pub outputs: PathBuf,
 }
@@ -53,11 +60,16 @@ pub enum CommandError {
     Output(#[from] io::Error),
 }
 
-/// How a command ended, and what it printed.
+/// So many refusals are shown with a command's output; the log has all.
+pub const MAX_DENIED_SHOWN: usize = 10;
+
+/// How a command ended, what it printed, and what it was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// How it ended.
     pub outcome: Outcome,
+    /// What the sandbox refused it, masked: one line each, at most [`MAX_DENIED_SHOWN`].
+    pub denied: Vec<String>,
     /// Both streams in the order they were written.
     pub output: Captured,
 }
@@ -84,6 +96,8 @@ impl Workbench {
             limits,
             terminal,
             accept: self.accept,
+            audit_reads: self.audit_reads,
+            shared_memory: self.temp.as_ref().map(|temp| temp.join(SHARED_MEMORY)),
         };
         plan::plan(policy, self.capabilities, &survey::survey(policy), wishes)
     }
@@ -111,12 +125,15 @@ impl Workbench {
     /// When the profile cannot be enforced, or the command does not start.
     pub async fn run(
         &self,
-        policy: &Policy,
+        permissions: &Permissions,
         command: &Recorded<Authorized<ProcessSpawn>>,
         timeout: Duration,
         name: &str,
     ) -> Result<Ran, CommandError> {
+        let policy = permissions.policy();
         let (running, mut reader) = self.begin(policy, command, Some(timeout), Stdio::null())?;
+        let refused = Refused::default();
+        let observer = |observation: &Observation| refused.observe(permissions, observation);
         let mut capture = Capture::new(self.outputs.join(format!("{name}.txt")));
         let read = async {
             let mut buffer = [0; 16 << 10];
@@ -127,11 +144,12 @@ impl Workbench {
                 }
             }
         };
-        let (outcome, read) = tokio::join!(running.wait_async(), read);
+        let (outcome, read) = tokio::join!(running.wait_async(&observer), read);
         let outcome = outcome?;
         read?;
         Ok(Ran {
             outcome,
+            denied: refused.take(),
             output: capture.finish(),
         })
     }
@@ -162,7 +180,7 @@ impl Workbench {
     ) -> Result<(Running, pipe::Receiver), CommandError> {
         let limits = Limits {
             timeout,
-            memory: None,
+            ..Limits::default()
         };
         let (plan, _) = self.plan(policy, Terminal::None, limits)?;
         let (reader, writer) = io::pipe()?;
@@ -173,5 +191,46 @@ impl Workbench {
         };
         let running = spawn::spawn(command, &plan, streams, &self.helper)?;
         Ok((running, pipe::Receiver::from_owned_fd(reader.into())?))
+    }
+}
+
+/// Records what the sandbox sees of a command, and keeps the refusals for whoever ran it.
+#[derive(Debug, Default)]
+pub struct Refused(Mutex<Vec<String>>);
+
+impl Refused {
+    /// Records one observation.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the run must end.
+    pub fn observe(
+        &self,
+        permissions: &Permissions,
+        observation: &Observation,
+    ) -> Result<(), RecordError> {
+        permissions.observe(observation)?;
+        let Observation::Denied(attempt) = observation else {
+            return Ok(());
+        };
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempt.count == 1 && lines.len() < MAX_DENIED_SHOWN {
+            let line = format!("{} {}: {}", attempt.operation, attempt.target, attempt.reason);
+            lines.push(permissions.recorder().mask(&line));
+        }
+        Ok(())
+    }
+
+    /// What was refused since it was last taken.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What was refused, as a part of a tool's answer. Empty where nothing was.
+#[must_use]
+pub fn denied_text(denied: &[String]) -> String {
+    match denied {
+        [] => String::new(),
+        lines => format!("\nThe sandbox denied:\n{}", lines.join("\n")),
     }
 }

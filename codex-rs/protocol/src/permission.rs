@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::decision::{Decision, Effect, Rule, rule};
 use crate::event::{Event, EventSink, ItemDetails, ThreadItem};
 use crate::gate::{self, Authorized, Pending, Refused, Verdict};
 use crate::operation::{Evidence, Operation, Outcome};
 use crate::policy::Policy;
-use crate::record::{Entry, RecordError, Recorded, Recorder, Subject};
+use crate::record::{Attempt, Entry, Observation, RecordError, Recorded, Recorder, Subject};
 use crate::request::Requested;
 use crate::tool::BoxFuture;
 
@@ -177,6 +177,55 @@ impl Permissions {
     /// The steps shown to the front end.
     pub fn items(&self) -> &Items {
         &self.items
+    }
+
+    /// Writes what the sandbox saw to the log.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the run must end.
+    pub fn observe(&self, observation: &Observation) -> Result<(), RecordError> {
+        self.recorder.append(&self.observed(observation)).map(drop)
+    }
+
+    fn observed(&self, observation: &Observation) -> Entry {
+        let denied = |attempt: &Attempt, detail| Entry {
+            subject: self.subject.clone(),
+            operation: attempt.operation,
+            target: attempt.target.clone(),
+            outcome: Outcome::Denied,
+            reason: attempt.reason.clone(),
+            rule: attempt.rule.clone(),
+            evidence: Evidence::Observed,
+            pid: attempt.pid,
+            exe: attempt.exe.clone(),
+            count: (attempt.count != 1).then_some(attempt.count),
+            detail,
+        };
+        match observation {
+            Observation::Denied(attempt) => denied(attempt, None),
+            Observation::DeniedMore(attempt) => denied(
+                attempt,
+                Some(json!({ "summed": "targets beyond the limit of one run" })),
+            ),
+            Observation::Wrote {
+                count,
+                first,
+                rule,
+                reason,
+            } => Entry {
+                subject: self.subject.clone(),
+                operation: Operation::FileWrite,
+                target: first.first().cloned().unwrap_or_default(),
+                outcome: Outcome::Allowed,
+                reason: reason.clone(),
+                rule: rule.clone(),
+                evidence: Evidence::Observed,
+                pid: None,
+                exe: None,
+                count: Some(*count),
+                detail: Some(json!({ "first": first })),
+            },
+        }
     }
 
     /// Takes `request` through the gate, a person if the gate asks, and the log. `detail` is

@@ -1,5 +1,6 @@
 //! What is written down of a request, and the receipt that lets it happen.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::{AgentType, SessionId, TaskId};
@@ -45,6 +46,47 @@ pub struct Entry {
     pub count: Option<u64>,
     /// What else is known: an object.
     pub detail: Option<Value>,
+}
+
+/// What the sandbox saw a command's processes try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What was attempted.
+    pub operation: Operation,
+    /// On what.
+    pub target: String,
+    /// Which rule decided.
+    pub rule: String,
+    /// Why, and what would allow it.
+    pub reason: String,
+    /// The process.
+    pub pid: Option<u32>,
+    /// Its program.
+    pub exe: Option<String>,
+    /// How many times.
+    pub count: u64,
+}
+
+/// One thing to record of a running command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Observation {
+    /// It was refused.
+    Denied(Attempt),
+    /// So many more refusals of this operation by this rule, whose targets were too many to name;
+    /// the attempt's is the first of them.
+    DeniedMore(Attempt),
+    /// Files were written, which was allowed.
+    Wrote {
+        /// How often.
+        count: u64,
+        /// The first of them.
+        first: Vec<String>,
+        /// Which rule allowed the first.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Proof that an entry was taken in.

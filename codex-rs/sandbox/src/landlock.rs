@@ -84,8 +84,22 @@ pub struct Ruleset {
     pub rules: Vec<Rule>,
 }
 
+/// Directories of libraries that belong to the system. Where only listed programs may start, code is
+/// loaded from these alone, and only what the user cannot change.
+pub(crate) const LIBRARY_TREES: &[&str] = &[
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/nix/store",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local/lib",
+];
+
 /// Programs that the kernel itself opens to start a dynamic program. An allow-list has to hold
-/// them, and so lets them be started by hand; the supervisor of a later issue refuses that.
+/// them, and so lets them be started by hand; the supervisor refuses that.
 const LOADERS: &[&str] = &[
     "/lib64/ld-linux-x86-64.so.2",
     "/lib/ld-linux-aarch64.so.1",
@@ -95,7 +109,7 @@ const LOADERS: &[&str] = &[
 
 /// The ruleset for one layer of a policy.
 #[must_use]
-pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32) -> Ruleset {
+pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Ruleset {
     let handled = access::known(abi);
     let mut rules = Rules {
         known: handled,
@@ -170,7 +184,8 @@ pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32) -> Ruleset {
     }
     Ruleset {
         handled,
-        network: if abi >= 4 { NET_TCP } else { 0 },
+        // A supervised command's sockets are in a network of their own, where its servers listen.
+        network: if abi >= 4 && !supervised { NET_TCP } else { 0 },
         scopes: if abi >= 6 { SCOPES } else { 0 },
         rules: rules.rules,
     }

@@ -1,6 +1,7 @@
 //! From rights and capabilities to what will be enforced.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use codex_protocol::policy::Policy;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Capabilities;
 use crate::landlock::{self, Ruleset};
 use crate::report::{self, Level, Missing, Report};
-use crate::seccomp::{self, Filter};
+use crate::seccomp::{self, Filter, Watching};
 use crate::survey::Survey;
 
 /// What a command is confined by.
@@ -18,8 +19,24 @@ use crate::survey::Survey;
 pub struct Confinement {
     /// One ruleset for each layer of the policy: the kernel enforces all of them.
     pub rulesets: Vec<Ruleset>,
-    /// The system calls that are refused.
+    /// The system calls that are refused or asked about.
     pub filter: Filter,
+    /// How what is asked about is decided. `None` where there is no supervisor.
+    #[serde(skip)]
+    pub supervision: Option<Supervision>,
+}
+
+/// What a supervisor decides by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervision {
+    /// The rights.
+    pub policy: Policy,
+    /// Files of the workspace that often hold secrets and were there at the start.
+    pub env_files: Vec<PathBuf>,
+    /// The directory that stands in for the shared memory that is everybody's (`/dev/shm`).
+    pub shared_memory: Option<PathBuf>,
+    /// How many processes and threads there may be at one time.
+    pub tasks: Option<u64>,
 }
 
 /// Limits on a command.
@@ -29,7 +46,13 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// How much private memory each of its processes may have, in bytes (`RLIMIT_DATA`).
     pub memory: Option<u64>,
+    /// How many processes and threads there may be at one time; [`TASKS`] if nothing is said.
+    pub tasks: Option<u64>,
 }
+
+/// So many processes and threads a confined command may have at one time unless another limit is
+/// given: more than a large build needs, and few enough that the machine stays usable.
+pub const TASKS: u64 = 4096;
 
 /// How the command stands to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +89,10 @@ pub struct Wishes {
     pub terminal: Terminal,
     /// The level that the person accepts where it is lower than the profile requires.
     pub accept: Option<Level>,
+    /// Whether refused reads are to be seen too.
+    pub audit_reads: bool,
+    /// The directory that stands in for `/dev/shm`.
+    pub shared_memory: Option<PathBuf>,
 }
 
 /// Why a profile cannot be enforced here.
@@ -162,18 +189,34 @@ pub fn plan(
             .layers()
             .filter(|l| l.profile != SecurityProfile::Trusted);
         let abi = capabilities.landlock_abi;
+        let supervised = capabilities.supervises();
         let rulesets = match abi {
             0 => Vec::new(),
             _ => confined
-                .map(|layer| landlock::ruleset(layer, survey, abi))
+                .map(|layer| landlock::ruleset(layer, survey, abi, supervised))
                 .collect(),
         };
-        let filter = if capabilities.seccomp {
-            seccomp::filter(profile)
-        } else {
-            Filter::default()
+        let watching = Watching {
+            supervisor: supervised,
+            reads: wishes.audit_reads,
+            processes: true,
         };
-        (Some(Confinement { rulesets, filter }), report)
+        let filter = match capabilities.seccomp {
+            true => seccomp::filter(profile, watching),
+            false => Filter::default(),
+        };
+        let supervision = supervised.then(|| Supervision {
+            policy: policy.clone(),
+            env_files: survey.env_files.clone(),
+            shared_memory: wishes.shared_memory,
+            tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
+        });
+        let confinement = Confinement {
+            rulesets,
+            filter,
+            supervision,
+        };
+        (Some(confinement), report)
     };
     let plan = Plan {
         confinement,

@@ -152,16 +152,23 @@ pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
         .filter(|(has, _)| !has)
         .map(|(_, m)| m)
         .collect();
-    // What this version lacks on every machine.
-    missing.push(Missing {
-        feature: "a supervisor of system calls",
-        consequence: "what the kernel denies to a command is not recorded, and a listed loader starts unlisted programs",
-        level: Level::Partial,
-    });
-    if profile == SecurityProfile::WorkspaceWrite {
+    if !capabilities.supervises() {
         missing.push(Missing {
-            feature: "subtracted paths",
-            consequence: "commands can write protected paths of their workspace, and change the metadata of the user's files",
+            feature: "a supervisor of system calls (seccomp user notification)",
+            consequence: "what the kernel denies to a command is not recorded, a listed loader starts unlisted programs, and servers cannot be started",
+            level: Level::Partial,
+        });
+        if profile == SecurityProfile::WorkspaceWrite {
+            missing.push(Missing {
+                feature: "subtracted paths",
+                consequence: "commands can write protected paths of their workspace, and change the metadata of the user's files",
+                level: Level::Partial,
+            });
+        }
+    } else if !capabilities.network_namespace {
+        missing.push(Missing {
+            feature: "a network of the command's own (user and network namespaces)",
+            consequence: "commands cannot reach servers that they start, and refused connections are recorded without their destination",
             level: Level::Partial,
         });
     }
@@ -175,26 +182,23 @@ mod tests {
 
     #[test]
     fn each_missing_part_lowers_the_level() {
-        let level = |landlock_abi, seccomp| {
-            assess(
-                SecurityProfile::Offline,
-                Capabilities {
-                    landlock_abi,
-                    seccomp,
-                },
-            )
-            .level
+        let level = |landlock_abi, seccomp, user_notification, network_namespace| {
+            let capabilities = Capabilities {
+                landlock_abi,
+                seccomp,
+                user_notification,
+                network_namespace,
+            };
+            assess(SecurityProfile::Offline, capabilities).level
         };
-        assert_eq!(
-            level(7, true),
-            Level::Partial,
-            "without a supervisor nothing is full"
-        );
-        assert_eq!(level(5, true), Level::Partial);
-        assert_eq!(level(3, true), Level::Partial);
-        assert_eq!(level(2, true), Level::Minimum);
-        assert_eq!(level(0, true), Level::Minimum);
-        assert_eq!(level(7, false), Level::Minimum);
+        assert_eq!(level(7, true, true, true), Level::Full);
+        assert_eq!(level(7, true, true, false), Level::Partial);
+        assert_eq!(level(7, true, false, true), Level::Partial);
+        assert_eq!(level(5, true, true, true), Level::Partial);
+        assert_eq!(level(3, true, true, true), Level::Partial);
+        assert_eq!(level(2, true, true, true), Level::Minimum);
+        assert_eq!(level(0, true, true, true), Level::Minimum);
+        assert_eq!(level(7, false, false, true), Level::Minimum);
         let missing = |profile| assess(profile, Capabilities::NONE).missing.len();
         assert_eq!(missing(SecurityProfile::Offline), 7);
         assert_eq!(missing(SecurityProfile::WorkspaceWrite), 8);

@@ -1,5 +1,6 @@
-//! The seccomp part of a plan, as data: which system calls are refused, with what error, and
-//! when. Calls that the kernel gained after this table was written are refused as unknown.
+//! The seccomp part of a plan, as data: which system calls are refused or handed to the
+//! supervisor, and when. Calls that the kernel gained after this table was written are refused as
+//! unknown.
 //!
 //! Names, not numbers: numbers belong to an architecture and are looked up when the filter is
 //! built.
@@ -30,28 +31,58 @@ pub enum When {
     Equals(u32, u32),
     /// If it does not.
     Differs(u32, u32),
+    /// If the argument with this index, all 64 bits of it, is not zero: a pointer to something.
+    NotNull(u32),
+    /// If the one argument has any of the bits and the other, which is an `int`, is not negative:
+    /// index, bits, index of the other.
+    HasAnyOfFile(u32, u32, u32),
     /// If it has any of these bits.
     HasAny(u32, u32),
     /// If those of its bits that are in the mask, the second number, equal the third.
     Masked(u32, u32, u32),
 }
 
-/// One refused call.
+/// What becomes of a call that a rule fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// It fails with the rule's error, and nobody sees it.
+    Fail,
+    /// The supervisor answers it; where it refuses what it acts on nowhere, with the rule's error.
+    Ask,
+}
+
+/// One call that is not simply let through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The call's name in the kernel's table.
     pub call: String,
-    /// When it is refused.
+    /// When the rule fits.
     pub when: When,
-    /// With what error.
+    /// What then happens.
+    pub then: Then,
+    /// With what error it is refused.
     pub refusal: Refusal,
 }
 
-/// A filter: what is refused; everything else that was known when it was written is allowed.
+/// A filter; what it has no rule for and what was known when it was written is let through.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Looked at in order; the first that fits answers.
     pub rules: Vec<Rule>,
+    /// Whether the supervisor is asked: calls of other entries and unknown ones then go to it, to
+    /// be recorded. Else they fail as if the kernel did not have them.
+    pub supervised: bool,
+}
+
+/// What a filter depends on beside the profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watching {
+    /// There is a supervisor to ask.
+    pub supervisor: bool,
+    /// It is to see refused reads too.
+    pub reads: bool,
+    /// It is to count processes.
+    pub processes: bool,
 }
 
 /// Namespace flags of `clone`: `CLONE_NEWTIME` to `CLONE_NEWNET`, header `linux/sched.h`.
@@ -65,10 +96,55 @@ const SOCKET_TYPE: u32 = 0xf;
 const SOCK_DGRAM: u32 = 2;
 /// `AF_NETLINK`, header `linux/socket.h`.
 const AF_NETLINK: u32 = 16;
-/// `TIOCSTI`, `TIOCLINUX` and `TIOCSETD`: they type into a terminal or change its driver.
-const TERMINAL_CONTROLS: [u32; 3] = [0x5412, 0x541c, 0x5423];
-/// `FS_IOC_SETFLAGS`, `FS_IOC_FSSETXATTR` and `FS_IOC_SETVERSION`, header `linux/fs.h`.
-const FILE_FLAG_CONTROLS: [u32; 3] = [0x4008_6602, 0x401c_5820, 0x4008_7602];
+/// `SOCK_RAW`, which for unix sockets means datagrams as well (`unix_create`, `net/unix`).
+const SOCK_RAW: u32 = 3;
+/// `AF_UNIX`, header `linux/socket.h`.
+const AF_UNIX: u32 = 1;
+/// `PROT_EXEC`, header `asm-generic/mman-common.h`.
+const PROT_EXEC: u32 = 4;
+/// `PR_SET_DUMPABLE`, header `linux/prctl.h`.
+const PR_SET_DUMPABLE: u32 = 4;
+/// `F_SETSIG` and `F_SETLEASE`, header `linux/fcntl.h`: the one has the kernel send any signal to
+/// any process, the other makes whoever opens a file wait.
+const FILE_CONTROLS: [u32; 2] = [10, 1024];
+/// Flags with which an open can write: access mode, `O_CREAT`, `O_TRUNC`.
+const WRITING: u32 = 0o3 | 0o100 | 0o1000;
+
+/// `ioctl` codes that are refused, and whether they type into a terminal or drive it; the others
+/// change what a file is.
+const CONTROLS: &[(u32, &str, bool)] = &[
+    (0x5412, "TIOCSTI", true),
+    (0x541c, "TIOCLINUX", true),
+    (0x5423, "TIOCSETD", true),
+    (0x4008_6602, "FS_IOC_SETFLAGS", false),
+    (0x401c_5820, "FS_IOC_FSSETXATTR", false),
+    (0x4008_7602, "FS_IOC_SETVERSION", false),
+];
+
+/// The name of a refused `ioctl` code, and whether it drives a terminal.
+pub(crate) fn control(code: u32) -> Option<(&'static str, bool)> {
+    let (_, name, types) = CONTROLS.iter().find(|(known, ..)| *known == code)?;
+    Some((name, *types))
+}
+
+/// Namespace flags by name, header `linux/sched.h`.
+const NAMESPACES: &[(u32, &str)] = &[
+    (0x80, "CLONE_NEWTIME"),
+    (0x2_0000, "CLONE_NEWNS"),
+    (0x200_0000, "CLONE_NEWCGROUP"),
+    (0x400_0000, "CLONE_NEWUTS"),
+    (0x800_0000, "CLONE_NEWIPC"),
+    (0x1000_0000, "CLONE_NEWUSER"),
+    (0x2000_0000, "CLONE_NEWPID"),
+    (0x4000_0000, "CLONE_NEWNET"),
+];
+
+/// The namespace flags among these bits, by name. `None` where there are none.
+pub(crate) fn names_of_bits(bits: u32) -> Option<String> {
+    let names = NAMESPACES.iter().filter(|(bit, _)| bits & bit != 0);
+    let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+    (!names.is_empty()).then(|| names.join("|"))
+}
 
 /// Calls that reach kernel surface which no command of an agent needs.
 const PRIVILEGED: &[&str] = &[
@@ -129,12 +205,43 @@ const PRIVILEGED: &[&str] = &[
     "vhangup",
 ];
 
-/// Calls whose absence libraries take as that of an older kernel.
-const ABSENT: &[&str] = &[
-    "clone3",
-    "io_uring_setup",
-    "io_uring_enter",
-    "io_uring_register",
+/// Calls whose absence libraries take as that of an older kernel, and then make an older one,
+/// whose arguments a filter can see. Nothing is denied by it, so nothing is recorded.
+const ABSENT: &[&str] = &["clone3", "openat2"];
+
+/// Calls that carry out others unseen.
+const UNSEEN: &[&str] = &["io_uring_setup", "io_uring_enter", "io_uring_register"];
+
+/// Calls that make, change and remove names. Where there is no supervisor, Landlock alone judges
+/// them.
+const NAMES: &[&str] = &[
+    "creat",
+    "link",
+    "linkat",
+    "mkdir",
+    "mkdirat",
+    "mknod",
+    "mknodat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "rmdir",
+    "symlink",
+    "symlinkat",
+    "truncate",
+    "umask",
+    "unlink",
+    "unlinkat",
+];
+
+/// Calls that reach a process by its number.
+const SIGNALS: &[&str] = &[
+    "kill",
+    "pidfd_open",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "tgkill",
+    "tkill",
 ];
 
 /// Memory and messages shared by name with processes outside.
@@ -168,7 +275,6 @@ const METADATA: &[&str] = &[
     "fchmodat2",
     "fchown",
     "fchownat",
-    "file_setattr",
     "fremovexattr",
     "fsetxattr",
     "futimesat",
@@ -176,31 +282,33 @@ const METADATA: &[&str] = &[
     "lremovexattr",
     "lsetxattr",
     "removexattr",
-    "removexattrat",
     "setxattr",
-    "setxattrat",
     "utime",
     "utimensat",
     "utimes",
 ];
 
+/// Metadata calls too new for anything to depend on them.
+const NEW_METADATA: &[&str] = &["file_setattr", "removexattrat", "setxattrat"];
+
 /// The filter for a confined profile.
 #[must_use]
-pub fn filter(profile: SecurityProfile) -> Filter {
-    let mut rules = Vec::new();
-    let mut refuse = |calls: &[&str], when: When, refusal: Refusal| {
-        rules.extend(calls.iter().map(|call| Rule {
-            call: (*call).to_owned(),
-            when,
-            refusal,
-        }));
+pub fn filter(profile: SecurityProfile, watching: Watching) -> Filter {
+    let mut rules = Rules {
+        rules: Vec::new(),
+        // What is refused in any case is recorded where somebody sees it.
+        refused: match watching.supervisor {
+            true => Then::Ask,
+            false => Then::Fail,
+        },
     };
-    refuse(PRIVILEGED, When::Always, Refusal::Eperm);
-    refuse(ABSENT, When::Always, Refusal::Enosys);
-    refuse(SHARED_BY_NAME, When::Always, Refusal::Enosys);
-    refuse(&["clone"], When::HasAny(0, NAMESPACE_FLAGS), Refusal::Eperm);
+    rules.refuse(PRIVILEGED, When::Always, Refusal::Eperm);
+    rules.add(ABSENT, When::Always, Then::Fail, Refusal::Enosys);
+    rules.refuse(UNSEEN, When::Always, Refusal::Enosys);
+    rules.refuse(SHARED_BY_NAME, When::Always, Refusal::Enosys);
+    rules.refuse(&["clone"], When::HasAny(0, NAMESPACE_FLAGS), Refusal::Eperm);
     // Limits, processors and priority of another process; 0 means one's own. A thread that names
-    // itself is refused too: a filter cannot tell whose number it is.
+    // itself is refused too where nobody is asked: a filter cannot tell whose number it is.
     let own_is_first = [
         "prlimit64",
         "sched_setaffinity",
@@ -208,47 +316,90 @@ pub fn filter(profile: SecurityProfile) -> Filter {
         "sched_setparam",
         "sched_setscheduler",
     ];
-    refuse(&own_is_first, When::Differs(0, 0), Refusal::Eperm);
-    refuse(
-        &["setpriority"],
-        When::Differs(0, PRIO_PROCESS),
-        Refusal::Eperm,
-    );
-    refuse(
-        &["ioprio_set"],
-        When::Differs(0, IOPRIO_WHO_PROCESS),
-        Refusal::Eperm,
-    );
+    rules.refuse(&own_is_first, When::Differs(0, 0), Refusal::Eperm);
+    rules.refuse(&["setpriority"], When::Differs(0, PRIO_PROCESS), Refusal::Eperm);
+    rules.refuse(&["ioprio_set"], When::Differs(0, IOPRIO_WHO_PROCESS), Refusal::Eperm);
     let own_is_second = ["setpriority", "ioprio_set"];
-    refuse(&own_is_second, When::Differs(1, 0), Refusal::Eperm);
-    // One end of a pair of datagram sockets can send to any address by name.
-    refuse(
-        &["socketpair"],
-        When::Masked(1, SOCKET_TYPE, SOCK_DGRAM),
-        Refusal::Eacces,
-    );
+    rules.refuse(&own_is_second, When::Differs(1, 0), Refusal::Eperm);
+    // A unix socket that takes an address with each message could name one outside, and be given
+    // it after a look. A pair has no address, but datagrams can be sent from one end to any.
+    for datagrams in [SOCK_DGRAM, SOCK_RAW] {
+        let when = When::Masked(1, SOCKET_TYPE, datagrams);
+        rules.refuse(&["socketpair"], when, Refusal::Eacces);
+    }
     // Memory that can be started as a program.
     if profile == SecurityProfile::Offline {
-        refuse(
-            &["memfd_create", "memfd_secret"],
-            When::Always,
-            Refusal::Enosys,
-        );
+        rules.refuse(&["memfd_create", "memfd_secret"], When::Always, Refusal::Enosys);
     }
-    for control in TERMINAL_CONTROLS.into_iter().chain(FILE_FLAG_CONTROLS) {
-        refuse(&["ioctl"], When::Equals(1, control), Refusal::Eperm);
+    for (control, ..) in CONTROLS {
+        rules.refuse(&["ioctl"], When::Equals(1, *control), Refusal::Eperm);
     }
-    // A socket pair has no address, so only `socket` leads out. Sockets inside the sandbox come
-    // with the supervisor, which can see where they lead.
-    refuse(
-        &["socket"],
-        When::Equals(0, AF_NETLINK),
-        Refusal::Eafnosupport,
-    );
-    refuse(&["socket"], When::Always, Refusal::Eacces);
-    // Where files may be written, so may their metadata, and a filter cannot see whose it is.
-    if profile != SecurityProfile::WorkspaceWrite {
-        refuse(METADATA, When::Always, Refusal::Eperm);
+    if watching.supervisor {
+        watch(&mut rules, profile, watching);
+    } else {
+        rules.refuse(&["socket"], When::Equals(0, AF_NETLINK), Refusal::Eafnosupport);
+        rules.refuse(&["socket"], When::Always, Refusal::Eacces);
+        // Where files may be written, so may their metadata, and a filter cannot see whose it is.
+        if profile != SecurityProfile::WorkspaceWrite {
+            rules.refuse(METADATA, When::Always, Refusal::Eperm);
+            rules.refuse(NEW_METADATA, When::Always, Refusal::Eperm);
+        }
     }
-    Filter { rules }
+    Filter {
+        rules: rules.rules,
+        supervised: watching.supervisor,
+    }
+}
+
+/// What is allowed or not by what it is about, which only the supervisor can see.
+fn watch(rules: &mut Rules, profile: SecurityProfile, watching: Watching) {
+    let when_opening = |flags| match watching.reads {
+        true => When::Always,
+        false => When::HasAny(flags, WRITING),
+    };
+    rules.refuse(&["open"], when_opening(1), Refusal::Eacces);
+    rules.refuse(&["openat"], when_opening(2), Refusal::Eacces);
+    rules.refuse(NAMES, When::Always, Refusal::Eacces);
+    rules.refuse(METADATA, When::Always, Refusal::Eperm);
+    rules.refuse(NEW_METADATA, When::Always, Refusal::Enosys);
+    rules.refuse(SIGNALS, When::Always, Refusal::Eperm);
+    for control in FILE_CONTROLS {
+        rules.refuse(&["fcntl"], When::Equals(1, control), Refusal::Eperm);
+    }
+    rules.refuse(&["prctl"], When::Equals(0, PR_SET_DUMPABLE), Refusal::Eperm);
+    rules.refuse(&["socket"], When::Differs(0, AF_UNIX), Refusal::Eacces);
+    for datagrams in [SOCK_DGRAM, SOCK_RAW] {
+        let when = When::Masked(1, SOCKET_TYPE, datagrams);
+        rules.refuse(&["socket"], when, Refusal::Eacces);
+    }
+    rules.refuse(&["bind", "connect"], When::Always, Refusal::Eacces);
+    rules.refuse(&["sendto"], When::NotNull(4), Refusal::Eacces);
+    rules.refuse(&["sendmsg", "sendmmsg"], When::Always, Refusal::Eacces);
+    if profile == SecurityProfile::Offline {
+        rules.refuse(&["execve", "execveat"], When::Always, Refusal::Eacces);
+        rules.refuse(&["mmap"], When::HasAnyOfFile(2, PROT_EXEC, 4), Refusal::Eacces);
+    }
+    if watching.processes {
+        rules.refuse(&["clone", "fork", "vfork"], When::Always, Refusal::Eacces);
+    }
+}
+
+struct Rules {
+    rules: Vec<Rule>,
+    refused: Then,
+}
+
+impl Rules {
+    fn refuse(&mut self, calls: &[&str], when: When, refusal: Refusal) {
+        self.add(calls, when, self.refused, refusal);
+    }
+
+    fn add(&mut self, calls: &[&str], when: When, then: Then, refusal: Refusal) {
+        self.rules.extend(calls.iter().map(|call| Rule {
+            call: (*call).to_owned(),
+            when,
+            then,
+            refusal,
+        }));
+    }
 }

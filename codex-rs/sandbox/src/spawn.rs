@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use codex_protocol::gate::Authorized;
-use codex_protocol::record::Recorded;
+use codex_protocol::record::{Observation, RecordError, Recorded};
 use codex_protocol::request::ProcessSpawn;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,9 @@ pub enum SpawnError {
         /// What the system said.
         cause: io::Error,
     },
+    /// What the command did could not be recorded, so it was ended.
+    #[error(transparent)]
+    NoRecord(#[from] RecordError),
     /// The helper ended without saying how the command did; it had ended everything or the
     /// kernel had.
     #[error("the sandbox's helper ended early; the command was ended with it")]
@@ -227,23 +230,31 @@ fn setup(step: &str) -> impl FnOnce(io::Error) -> SpawnError {
     move |cause| SpawnError::Setup { step, cause }
 }
 
+/// Takes what the sandbox saw, before the command goes on. An error ends the command.
+pub type Observer<'o> = dyn Fn(&Observation) -> Result<(), RecordError> + Send + Sync + 'o;
+
 impl Running {
-    /// Waits until the command and all that it started have ended.
+    /// Waits until the command and all that it started have ended. `observer` records what was
+    /// seen meanwhile.
     ///
     /// # Errors
-    /// When it did not start, or the helper was lost.
-    pub fn wait(mut self) -> Result<Outcome, SpawnError> {
-        let mut line = String::new();
-        // What cannot be read is taken like a helper that says nothing.
-        let _ = self.ready.control.read_line(&mut line);
-        self.take(&line)
+    /// When it did not start, what was seen cannot be recorded, or the helper was lost.
+    pub fn wait(mut self, observer: &Observer<'_>) -> Result<Outcome, SpawnError> {
+        loop {
+            let mut line = String::new();
+            // What cannot be read is taken like a helper that says nothing.
+            let _ = self.ready.control.read_line(&mut line);
+            if let Some(ended) = self.take(&line, observer) {
+                return ended;
+            }
+        }
     }
 
     /// The same, without blocking the runtime's thread.
     ///
     /// # Errors
     /// As [`Running::wait`].
-    pub async fn wait_async(mut self) -> Result<Outcome, SpawnError> {
+    pub async fn wait_async(mut self, observer: &Observer<'_>) -> Result<Outcome, SpawnError> {
         use tokio::io::AsyncBufReadExt as _;
         let failed = |cause| SpawnError::Setup {
             step: "watching the helper".to_owned(),
@@ -252,28 +263,36 @@ impl Running {
         let socket = self.ready.control.get_ref().try_clone().map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = tokio::net::UnixStream::from_std(socket).map_err(failed)?;
-        let mut line = String::new();
-        let _ = tokio::io::BufReader::new(socket).read_line(&mut line).await;
-        self.take(&line)
+        let mut lines = tokio::io::BufReader::new(socket);
+        loop {
+            let mut line = String::new();
+            let _ = lines.read_line(&mut line).await;
+            if let Some(ended) = self.take(&line, observer) {
+                return ended;
+            }
+        }
     }
 
-    /// Takes the helper's one message.
-    fn take(&mut self, line: &str) -> Result<Outcome, SpawnError> {
+    /// Takes one message. `None` until the last.
+    fn take(&mut self, line: &str, observer: &Observer<'_>) -> Option<Result<Outcome, SpawnError>> {
         match serde_json::from_str(line) {
+            Ok(Message::Observed { observation }) => {
+                observer(&observation).err().map(|error| Err(error.into()))
+            }
             Ok(Message::Ended { outcome }) => {
                 self.ready.ended = true;
-                Ok(outcome)
+                Some(Ok(outcome))
             }
             Ok(Message::Failed { step, errno }) => {
                 let cause = io::Error::from_raw_os_error(errno);
                 let program = self.program.clone();
-                Err(if step == EXEC_STEP {
+                Some(Err(if step == EXEC_STEP {
                     SpawnError::Exec { program, cause }
                 } else {
                     SpawnError::Setup { step, cause }
-                })
+                }))
             }
-            Err(_) => Err(SpawnError::HelperLost),
+            Err(_) => Some(Err(SpawnError::HelperLost)),
         }
     }
 }
@@ -304,3 +323,10 @@ pub(crate) fn receive<T: DeserializeOwned>(control: &mut UnixStream) -> io::Resu
 
 /// How often a helper that is ending a tree looks again whether something was started meanwhile.
 pub(crate) const SWEEP: Duration = Duration::from_millis(1);
+
+/// So many different denials of one run are told one by one; further ones are counted by operation
+/// and rule.
+pub const MAX_DISTINCT_DENIALS: usize = 500;
+
+/// So many written files of one run are named.
+pub const MAX_WRITTEN_SHOWN: usize = 20;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use codex_protocol::record::Observation;
 use codex_protocol::secrets::PathPattern;
 use serde::{Deserialize, Serialize};
 
@@ -37,10 +38,16 @@ impl From<&PatternText> for PathPattern {
     }
 }
 
-/// What the helper tells the one who started it, once: a JSON object on a line.
+/// What the helper tells the one who started it: JSON objects, one a line. The last says how it
+/// ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "message", rename_all = "snake_case")]
 pub(crate) enum Message {
+    /// Something to record.
+    Observed {
+        /// What.
+        observation: Observation,
+    },
     /// It could not be confined or started.
     Failed {
         /// What was being done.

@@ -38,6 +38,8 @@ fn wishes() -> Wishes {
         limits: Limits::default(),
         terminal: Terminal::None,
         accept: None,
+        audit_reads: false,
+        shared_memory: None,
     }
 }
 
@@ -45,6 +47,8 @@ fn kernel(landlock_abi: u32) -> Capabilities {
     Capabilities {
         landlock_abi,
         seccomp: true,
+        user_notification: true,
+        network_namespace: true,
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use codex_protocol::event::{ItemDetails, Status};
 use codex_protocol::gate::Authorized;
 use codex_protocol::permission::Permissions;
-use codex_protocol::record::{RecordError, Recorded};
+use codex_protocol::record::{Observation, RecordError, Recorded};
 use codex_protocol::request::ProcessSpawn;
 use codex_protocol::tool::Fatal;
 use codex_sandbox::spawn::{Outcome, Running};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::shell::explain;
-use crate::command::CommandError;
+use crate::command::{CommandError, Refused, denied_text};
 use crate::output::Capture;
 
 /// How many commands are at work side by side at most.
@@ -50,6 +50,7 @@ pub(super) struct Live {
     state: Mutex<State>,
     changed: Notify,
     stop: CancellationToken,
+    refused: Refused,
 }
 
 struct State {
@@ -141,6 +142,7 @@ impl Live {
             }),
             changed: Notify::new(),
             stop: CancellationToken::new(),
+            refused: Refused::default(),
         });
         tokio::spawn(Arc::clone(&live).attend(running, stdout));
         live
@@ -159,11 +161,16 @@ impl Live {
 
     /// The command's task.
     async fn attend(self: Arc<Self>, running: Running, mut stdout: pipe::Receiver) {
+        let observer = |observation: &Observation| {
+            let recorded = self.refused.observe(&self.permissions, observation);
+            self.changed.notify_waiters();
+            recorded
+        };
         let wait = async {
             tokio::select! {
                 // Dropping the other branch is what ends the command's tree.
                 () = self.stop.cancelled() => Ok(Outcome::Ended),
-                outcome = running.wait_async() => outcome,
+                outcome = running.wait_async(&observer) => outcome,
             }
         };
         let read = async {
@@ -319,8 +326,10 @@ impl Live {
         let mut state = self.state();
         let next = Capture::part_of(&state.whole);
         let fresh = std::mem::replace(&mut state.fresh, next);
+        let mut text = fresh.so_far(&state.whole).text;
+        text.push_str(&denied_text(&self.refused.take()));
         let news = News {
-            text: fresh.so_far(&state.whole).text,
+            text,
             ended: state.ended.clone(),
         };
         let so_far = state.whole.so_far(&state.whole).text;

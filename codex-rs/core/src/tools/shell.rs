@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{arguments, failed, not_permitted};
-use crate::command::{CommandError, Workbench};
+use crate::command::{CommandError, Workbench, denied_text};
 use crate::{paths, places};
 
 /// How long a command may run if the call does not say.
@@ -112,7 +112,7 @@ impl Shell {
             .min(LONGEST_TIMEOUT);
         let ran = self
             .workbench
-            .run(permissions.policy(), &recorded, timeout, &id)
+            .run(permissions, &recorded, timeout, &id)
             .await;
         let outcome = match &ran {
             Ok(ran) => json!(ran.outcome),
@@ -133,11 +133,14 @@ impl Shell {
                     Status::Failed
                 };
                 items.completed(id, step(&ran.output.text, code, status));
+                let described = describe(ran.outcome, timeout);
+                let denied = denied_text(&ran.denied);
                 ToolOutput {
-                    text: format!("{}\n{}", describe(ran.outcome, timeout), ran.output.text),
+                    text: format!("{described}\n{}{denied}", ran.output.text),
                     success,
                 }
             }
+            Err(CommandError::Spawn(SpawnError::NoRecord(error))) => return Err(error.into()),
             Err(error) => {
                 items.completed(id, step(&error.to_string(), None, Status::Failed));
                 failed(explain(&error))

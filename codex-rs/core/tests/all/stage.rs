@@ -85,6 +85,7 @@ impl Stage {
             accept: None,
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             set: Vec::new(),
+            audit_reads: false,
             temp: None,
             outputs: self.root().join("home/.codex/outputs"),
         });

@@ -1,10 +1,13 @@
 //! Linux: Landlock, seccomp, and a helper process that ends what a command started.
 #![allow(unsafe_code)]
 
+mod execve;
 mod landlock;
 mod numbers;
+mod probe;
 mod seccomp;
 mod setup;
+mod supervisor;
 mod tree;
 mod watcher;
 
@@ -22,10 +25,7 @@ use crate::spawn::{HELPER_ARGUMENT, Streams};
 pub use watcher::run_helper;
 
 pub(crate) fn probe() -> Capabilities {
-    Capabilities {
-        landlock_abi: landlock::abi(),
-        seccomp: seccomp::available(),
-    }
+    probe::capabilities()
 }
 
 /// A path that starts this very binary, also after its file was replaced or removed.

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::RawFd;
 
-use super::{check, numbers};
-use crate::seccomp::{Filter, Refusal, Rule, When};
+use super::{check, numbers, supervisor};
+use crate::seccomp::{Filter, Refusal, Rule, Then, When};
 
 /// `AUDIT_ARCH_X86_64`, header `linux/audit.h`.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
 /// `AUDIT_ARCH_AARCH64`.
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
 
 /// The last call of the table that this was written against (Linux 6.17): `file_setattr`.
 const LAST_KNOWN: u32 = 469;
@@ -56,14 +57,18 @@ fn argument(index: u32) -> u32 {
     16 + 8 * index
 }
 
-fn refuse(refusal: Refusal) -> libc::sock_filter {
-    let errno = match refusal {
-        Refusal::Eperm => libc::EPERM,
-        Refusal::Eacces => libc::EACCES,
-        Refusal::Enosys => libc::ENOSYS,
-        Refusal::Eafnosupport => libc::EAFNOSUPPORT,
-    };
+fn fail(refusal: Refusal) -> libc::sock_filter {
+    let errno = supervisor::errno(refusal);
     step(RETURN, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned())
+}
+
+const ASK: libc::sock_filter = step(RETURN, libc::SECCOMP_RET_USER_NOTIF);
+
+fn answer(rule: &Rule) -> libc::sock_filter {
+    match rule.then {
+        Then::Fail => fail(rule.refusal),
+        Then::Ask => ASK,
+    }
 }
 
 /// Compiles the filter. Calls of another entry (32-bit, x32) and calls newer than the table are
@@ -85,14 +90,18 @@ fn compile(filter: &Filter) -> io::Result<Vec<libc::sock_filter>> {
             }
         }
     }
+    let unknown = match filter.supervised {
+        true => ASK,
+        false => fail(Refusal::Enosys),
+    };
     let mut program = vec![
         step(LOAD, ARCH),
         jump(JUMP_IF_EQUAL, ARCHITECTURE, 1, 0),
-        refuse(Refusal::Enosys),
+        unknown,
         step(LOAD, NUMBER),
         // x32 calls have bit 30 set and so are greater too.
         jump(JUMP_IF_GREATER, LAST_KNOWN, 0, 1),
-        refuse(Refusal::Enosys),
+        unknown,
     ];
     let calls: Vec<(u32, Vec<&Rule>)> = calls.into_iter().collect();
     program.extend(search(&calls));
@@ -129,26 +138,55 @@ fn search(calls: &[(u32, Vec<&Rule>)]) -> Vec<libc::sock_filter> {
 fn answers(rules: &[&Rule]) -> Vec<libc::sock_filter> {
     let mut program = Vec::new();
     for rule in rules {
-        let answer = refuse(rule.refusal);
-        let (test, value, hit, miss, index) = match rule.when {
+        let answer = answer(rule);
+        match rule.when {
             When::Always => {
                 program.push(answer);
                 return program;
             }
-            When::Equals(index, value) => (JUMP_IF_EQUAL, value, 0, 1, index),
-            When::Differs(index, value) => (JUMP_IF_EQUAL, value, 1, 0, index),
-            When::HasAny(index, value) => (JUMP_IF_ANY, value, 0, 1, index),
-            When::Masked(index, _, value) => (JUMP_IF_EQUAL, value, 0, 1, index),
-        };
-        program.push(step(LOAD, argument(index)));
-        if let When::Masked(_, mask, _) = rule.when {
-            program.push(step(MASK, mask));
+            When::Equals(index, value) => program.extend([
+                step(LOAD, argument(index)),
+                jump(JUMP_IF_EQUAL, value, 0, 1),
+                answer,
+            ]),
+            When::Differs(index, value) => program.extend([
+                step(LOAD, argument(index)),
+                jump(JUMP_IF_EQUAL, value, 1, 0),
+                answer,
+            ]),
+            When::HasAny(index, bits) => program.extend([
+                step(LOAD, argument(index)),
+                jump(JUMP_IF_ANY, bits, 0, 1),
+                answer,
+            ]),
+            When::Masked(index, mask, value) => program.extend([
+                step(LOAD, argument(index)),
+                step(MASK, mask),
+                jump(JUMP_IF_EQUAL, value, 0, 1),
+                answer,
+            ]),
+            When::NotNull(index) => program.extend([
+                step(LOAD, argument(index)),
+                jump(JUMP_IF_EQUAL, 0, 0, 2),
+                step(LOAD, argument(index) + 4),
+                jump(JUMP_IF_EQUAL, 0, 1, 0),
+                answer,
+            ]),
+            When::HasAnyOfFile(index, bits, file) => program.extend([
+                step(LOAD, argument(index)),
+                jump(JUMP_IF_ANY, bits, 0, 3),
+                step(LOAD, argument(file)),
+                jump(JUMP_IF_AT_LEAST, NEGATIVE, 1, 0),
+                answer,
+            ]),
         }
-        program.extend([jump(test, value, hit, miss), answer]);
     }
     program.push(ALLOW);
     program
 }
+
+/// From here on a 32-bit number is negative.
+const NEGATIVE: u32 = 1 << 31;
 
 /// A filter ready to be installed.
 pub(super) struct Program(Vec<libc::sock_filter>);
@@ -160,6 +198,24 @@ impl Program {
 
     /// Filters the calling thread and all that it starts. Needs `no_new_privs`.
     pub(super) fn install(&self) -> io::Result<()> {
+        self.set(0).map(drop)
+    }
+
+    /// The same, with a descriptor through which calls are asked about. It is closed when the
+    /// thread starts a program.
+    pub(super) fn install_with_listener(&self) -> io::Result<RawFd> {
+        let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        let killable = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+        // Linux 5.19 has the second flag: a signal then does not interrupt a call that is being
+        // carried out.
+        let fd = self.set(listener | killable).or_else(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) => self.set(listener),
+            _ => Err(error),
+        })?;
+        RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
+    fn set(&self, flags: libc::c_ulong) -> io::Result<i64> {
         let length =
             u16::try_from(self.0.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let program = libc::sock_fprog {
@@ -171,17 +227,37 @@ impl Program {
             libc::syscall(
                 libc::SYS_seccomp,
                 libc::SECCOMP_SET_MODE_FILTER,
-                0_u32,
+                flags,
                 &raw const program,
             )
         })
-        .map(drop)
     }
 }
 
 /// Whether the kernel can answer filtered calls with errors.
 pub(super) fn available() -> bool {
-    let action = libc::SECCOMP_RET_ERRNO;
+    has_action(libc::SECCOMP_RET_ERRNO)
+}
+
+/// Whether this process is filtered already.
+pub(super) fn is_filtered() -> bool {
+    // SAFETY: prctl with this constant touches no memory.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP) != 0 }
+}
+
+/// Has the calling process ask about nothing, only to see whether it could. It has to end then.
+pub(super) fn try_listener() -> io::Result<()> {
+    // SAFETY: prctl with these constants touches no memory.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())?;
+    Program(vec![ALLOW]).install_with_listener().map(drop)
+}
+
+/// Whether the kernel can hand calls to another process.
+pub(super) fn can_ask() -> bool {
+    has_action(libc::SECCOMP_RET_USER_NOTIF)
+}
+
+fn has_action(action: u32) -> bool {
     // SAFETY: the kernel reads the one word that the pointer names.
     let answer = unsafe {
         libc::syscall(
@@ -201,21 +277,28 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_number_and_the_program_fits() {
-        for profile in [SecurityProfile::Offline, SecurityProfile::WorkspaceWrite] {
-            let program = compile(&crate::seccomp::filter(profile)).unwrap();
+        let all = crate::seccomp::Watching {
+            supervisor: true,
+            reads: true,
+            processes: true,
+        };
+        let profiles = [SecurityProfile::Offline, SecurityProfile::WorkspaceWrite];
+        let both = profiles.map(|profile| [(profile, all), (profile, Default::default())]);
+        for (profile, watching) in both.into_iter().flatten() {
+            let program = compile(&crate::seccomp::filter(profile, watching)).unwrap();
             // BPF_MAXINSNS, header linux/bpf_common.h.
             assert!(program.len() <= 4096);
         }
         let unknown = crate::seccomp::Rule {
             call: "no_such_call".to_owned(),
             when: When::Always,
+            then: Then::Fail,
             refusal: Refusal::Eperm,
         };
-        assert!(
-            compile(&Filter {
-                rules: vec![unknown]
-            })
-            .is_err()
-        );
+        let filter = Filter {
+            rules: vec![unknown],
+            supervised: false,
+        };
+        assert!(compile(&filter).is_err());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::seccomp::Program as Filter;
@@ -19,6 +19,11 @@ pub(super) struct Confinement {
     terminal: Terminal,
     memory: Option<u64>,
     confined: bool,
+    /// Whether a supervisor is asked. It is in the command's own Landlock domain, which it enters
+    /// before there is a command.
+    supervised: bool,
+    /// The group of processes that the command belongs to, if it has no session of its own.
+    group: i32,
 }
 
 /// The command in the kernel's form.
@@ -37,9 +42,16 @@ fn c_string(text: &OsStr) -> Result<CString, Failure> {
 
 pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
     let confinement = plan.confinement.as_ref();
+    let supervised = confinement.is_some_and(|c| c.supervision.is_some());
+    if confinement.is_some_and(|c| c.filter.supervised) != supervised {
+        // Nobody would answer, or nobody would ask.
+        return Err(("reading the plan", io::ErrorKind::InvalidData.into()));
+    }
     if confinement.is_some() {
         empty_bounding_set();
     }
+    // SAFETY: the call takes nothing.
+    let group = unsafe { libc::getpgrp() };
     let mut rulesets = Vec::new();
     for ruleset in confinement.iter().flat_map(|c| &c.rulesets) {
         rulesets.push(landlock::build(ruleset).map_err(|e| ("building the Landlock ruleset", e))?);
@@ -64,7 +76,37 @@ pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
         terminal: plan.terminal,
         memory: plan.limits.memory,
         confined: confinement.is_some(),
+        supervised,
+        group,
     })
+}
+
+impl Confinement {
+    /// Whether a supervisor is asked.
+    pub(super) fn is_supervised(&self) -> bool {
+        self.supervised
+    }
+
+    /// Confines the supervisor as the command: what it does on its behalf is nothing that the
+    /// command could not do. In a group of processes of its own, since a command may signal its
+    /// own.
+    pub(super) fn enter(&self) -> Result<(), Failure> {
+        // SAFETY: the call takes numbers.
+        check(unsafe { libc::setpgid(0, 0) }.into()).map_err(|e| ("leaving the group", e))?;
+        self.restrict()
+    }
+
+    fn restrict(&self) -> Result<(), Failure> {
+        let at = |step: &'static str| move |cause: io::Error| (step, cause);
+        drop_capabilities().map_err(at("dropping capabilities"))?;
+        // SAFETY: prctl with these constants touches no memory.
+        check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())
+            .map_err(at("giving up new privileges"))?;
+        for ruleset in &self.rulesets {
+            landlock::restrict(ruleset).map_err(at("entering the Landlock domain"))?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn program(command: &Command) -> Result<Program, Failure> {
@@ -81,13 +123,37 @@ pub(super) fn program(command: &Command) -> Result<Program, Failure> {
 
 /// Becomes the command; returns only if that failed.
 pub(super) fn become_command(confinement: &Confinement, program: &Program) -> Failure {
-    match confine(confinement, program) {
+    let install = |filter: &Filter| filter.install().map(drop);
+    match confine(confinement, program, install) {
         Err(failure) => failure,
-        Ok(()) => (EXEC_STEP, exec(program, &confinement.environment)),
+        Ok(_) => {
+            let Arguments {
+                program,
+                argv,
+                environment,
+            } = arguments(confinement, program);
+            // SAFETY: the arrays end with a null pointer and outlive the call.
+            unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+            (EXEC_STEP, io::Error::last_os_error())
+        }
     }
 }
 
-fn confine(confinement: &Confinement, program: &Program) -> Result<(), Failure> {
+/// Does all but to become the command, and gives the number of the descriptor through which the
+/// supervisor is asked.
+pub(super) fn confine_supervised(
+    confinement: &Confinement,
+    program: &Program,
+) -> Result<RawFd, Failure> {
+    let listener = confine(confinement, program, Filter::install_with_listener)?;
+    listener.ok_or(("installing the seccomp filter", io::ErrorKind::NotFound.into()))
+}
+
+fn confine<T>(
+    confinement: &Confinement,
+    program: &Program,
+    install: impl Fn(&Filter) -> io::Result<T>,
+) -> Result<Option<T>, Failure> {
     let at = |step: &'static str| move |cause: io::Error| (step, cause);
     default_signals();
     // The helper ends the command; should the helper itself be killed, the kernel does.
@@ -97,6 +163,10 @@ fn confine(confinement: &Confinement, program: &Program) -> Result<(), Failure> 
     if confinement.terminal == Terminal::None {
         // SAFETY: no memory is touched.
         check(unsafe { libc::setsid() }.into()).map_err(at("leaving the terminal"))?;
+    } else if confinement.supervised {
+        // SAFETY: the call takes numbers.
+        check(unsafe { libc::setpgid(0, confinement.group) }.into())
+            .map_err(at("joining the terminal's group"))?;
     }
     limit(libc::RLIMIT_CORE, 0).map_err(at("limiting core dumps"))?;
     if let Some(bytes) = confinement.memory {
@@ -105,14 +175,8 @@ fn confine(confinement: &Confinement, program: &Program) -> Result<(), Failure> 
     // SAFETY: the path is a C string that outlives the call.
     check(unsafe { libc::chdir(program.cwd.as_ptr()) }.into())
         .map_err(at("entering the working directory"))?;
-    if confinement.confined {
-        drop_capabilities().map_err(at("dropping capabilities"))?;
-        // SAFETY: prctl with these constants touches no memory.
-        check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())
-            .map_err(at("giving up new privileges"))?;
-        for ruleset in &confinement.rulesets {
-            landlock::restrict(ruleset).map_err(at("entering the Landlock domain"))?;
-        }
+    if confinement.confined && !confinement.supervised {
+        confinement.restrict()?;
     }
     // Marked, not closed: the pipe that reports a failed exec must live until exec works.
     // SAFETY: the call takes numbers; descriptors are only marked.
@@ -125,12 +189,9 @@ fn confine(confinement: &Confinement, program: &Program) -> Result<(), Failure> 
         )
     })
     .map_err(at("closing descriptors"))?;
-    if let Some(filter) = &confinement.filter {
-        filter
-            .install()
-            .map_err(at("installing the seccomp filter"))?;
-    }
-    Ok(())
+    let filter = confinement.filter.as_ref();
+    let installed = filter.map(install).transpose();
+    installed.map_err(at("installing the seccomp filter"))
 }
 
 /// Rust ignores `SIGPIPE`, codex handles what ends it, the helper blocks everything: none of this
@@ -203,22 +264,24 @@ fn drop_capabilities() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }).map(drop)
 }
 
-fn exec(program: &Program, environment: &[CString]) -> io::Error {
+/// What `execve` takes, made before the process that calls it is.
+pub(super) struct Arguments<'a> {
+    /// The program's path.
+    pub(super) program: &'a CString,
+    /// Pointers to the arguments, and a null pointer.
+    pub(super) argv: Vec<*const libc::c_char>,
+    /// The same of the environment.
+    pub(super) environment: Vec<*const libc::c_char>,
+}
+
+pub(super) fn arguments<'a>(confinement: &'a Confinement, program: &'a Program) -> Arguments<'a> {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings
-            .iter()
-            .map(|s| s.as_ptr())
-            .chain([std::ptr::null()])
-            .collect()
+        let strings = strings.iter().map(|s| s.as_ptr());
+        strings.chain([std::ptr::null()]).collect()
     };
-    let (argv, environment) = (pointers(&program.argv), pointers(environment));
-    // SAFETY: the arrays end with a null pointer and outlive the call.
-    unsafe {
-        libc::execve(
-            program.program.as_ptr(),
-            argv.as_ptr(),
-            environment.as_ptr(),
-        )
-    };
-    io::Error::last_os_error()
+    Arguments {
+        program: &program.program,
+        argv: pointers(&program.argv),
+        environment: pointers(&confinement.environment),
+    }
 }

@@ -1,5 +1,6 @@
 //! Ending everything that a command started.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 
@@ -52,37 +53,80 @@ pub(super) fn end() {
     }
 }
 
-/// The processes below this one, parents before children.
-fn descendants() -> Vec<i32> {
-    let mut parents: Vec<(i32, i32)> = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-            continue;
-        };
-        let Some(parent) = parent_of(pid) else {
-            continue;
-        };
-        parents.push((pid, parent));
-    }
-    let mut found = vec![i32::try_from(std::process::id()).unwrap_or(i32::MAX)];
-    let mut at = 0;
-    while let Some(&parent) = found.get(at) {
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
-        at += 1;
-    }
-    found.split_off(1)
+/// How deep a tree is followed: the kernel has no more processes than this, `PID_MAX_LIMIT`,
+/// header `linux/threads.h`.
+pub(super) const MAX_DEPTH: usize = 4 << 20;
+
+/// One process, as `/proc` lists it.
+struct Listed {
+    pid: i32,
+    parent: i32,
+    group: i32,
+    threads: u64,
 }
 
-/// The fourth field of `/proc/PID/stat`; the second is a name in parentheses that may itself
-/// hold anything, so fields are counted from the last one.
-fn parent_of(pid: i32) -> Option<i32> {
+/// The processes below this one, parents before children.
+pub(super) fn descendants() -> Vec<i32> {
+    below(&listed()).map(|process| process.pid).collect()
+}
+
+/// How many processes and threads there are below this one.
+pub(super) fn population() -> u64 {
+    below(&listed()).map(|process| process.threads).sum()
+}
+
+/// The processes of a group.
+pub(super) fn group(group: i32) -> Vec<i32> {
+    let members = listed().into_iter().filter(|p| p.group == group);
+    members.map(|process| process.pid).collect()
+}
+
+fn listed() -> Vec<Listed> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(stat).collect()
+}
+
+fn below(listed: &[Listed]) -> impl Iterator<Item = &Listed> {
+    let mut children: HashMap<i32, Vec<&Listed>> = HashMap::new();
+    for process in listed {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut found: Vec<&Listed> = Vec::new();
+    let mut next = children.remove(&std::process::id().cast_signed());
+    let mut at = 0;
+    while let Some(more) = next {
+        found.extend(more);
+        next = loop {
+            let Some(process) = found.get(at) else {
+                break None;
+            };
+            at += 1;
+            if let Some(more) = children.remove(&process.pid) {
+                break Some(more);
+            }
+        };
+    }
+    found.into_iter()
+}
+
+/// The parent of a process or thread. `None` where there is no such process.
+pub(super) fn parent_of(pid: i32) -> Option<i32> {
+    stat(pid).map(|process| process.parent)
+}
+
+/// Fields of `/proc/PID/stat` (proc_pid_stat(5)): the second is a name in parentheses that may
+/// itself hold anything, so fields are counted from the last one.
+fn stat(pid: i32) -> Option<Listed> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = text.iter().rposition(|&b| b == b')')? + 1;
     let rest = std::str::from_utf8(text.get(after_name..)?).ok()?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+    // The third field comes first here.
+    let mut fields = rest.split_ascii_whitespace().skip(1);
+    Some(Listed {
+        pid,
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        threads: fields.nth(14)?.parse().ok()?,
+    })
 }

@@ -1,0 +1,220 @@
+//! Making, moving and removing names, on the task's behalf.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
+use codex_protocol::request::{FileRead, KernelCall, Requested as _, WriteKind};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
+
+use super::Supervisor;
+use super::listener::Answer;
+use super::paths::{Held, Named, Place, type_of};
+use super::task::{Errno, Task, number};
+
+/// A path in a call's arguments: where it starts, and its address.
+#[derive(Clone, Copy)]
+pub(super) struct Path {
+    pub(super) at: i32,
+    pub(super) address: u64,
+}
+
+const DONE: Answer = Answer::Value(0);
+
+impl Supervisor<'_> {
+    fn named(&self, task: Task, path: Path, not_a_name: Errno) -> Result<Named, Errno> {
+        let text = task.path(path.address)?;
+        self.still_waits()?;
+        self.finder(task).named(path.at, &text, not_a_name)
+    }
+
+    /// A name that nothing has yet.
+    fn free(&self, task: Task, path: Path) -> Result<Named, Errno> {
+        let named = self.named(task, path, libc::EEXIST)?;
+        match named.stat() {
+            Ok(None) | Err(libc::EACCES) => Ok(named),
+            Ok(Some(_)) => Err(libc::EEXIST),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    pub(super) fn make_directory(&mut self, task: Task, path: Path, mode: u32) -> Result<Answer, Errno> {
+        let named = self.free(task, path)?;
+        self.permit_write(task, named.path.clone(), WriteKind::MakeDirectory)?;
+        self.with_umask_of(task);
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        rustix::fs::mkdirat(&named.directory, &named.name, mode).map_err(number)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn make_node(&mut self, task: Task, path: Path, mode: u32) -> Result<Answer, Errno> {
+        let kind = match mode & libc::S_IFMT {
+            0 => FileType::RegularFile,
+            bits => FileType::from_raw_mode(bits),
+        };
+        if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            let request = KernelCall {
+                call: "mknod".to_owned(),
+                argument: Some("device".to_owned()),
+            };
+            self.permit(task, request.view(), libc::EPERM)?;
+        }
+        let named = self.free(task, path)?;
+        let write = match kind {
+            FileType::RegularFile => WriteKind::Create,
+            _ => WriteKind::Link,
+        };
+        self.permit_write(task, named.path.clone(), write)?;
+        self.with_umask_of(task);
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        rustix::fs::mknodat(&named.directory, &named.given(), kind, mode, 0).map_err(number)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn remove(&mut self, task: Task, path: Path, flags: AtFlags) -> Result<Answer, Errno> {
+        let (not_a_name, write) = match flags.contains(AtFlags::REMOVEDIR) {
+            true => (libc::EINVAL, WriteKind::RemoveDirectory),
+            false => (libc::EISDIR, WriteKind::Delete),
+        };
+        let named = self.named(task, path, not_a_name)?;
+        if is_free(&named.stat()) {
+            return Err(libc::ENOENT);
+        }
+        self.permit_write(task, named.path.clone(), write)?;
+        rustix::fs::unlinkat(&named.directory, &named.given(), flags).map_err(number)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn rename(
+        &mut self,
+        task: Task,
+        from: Path,
+        to: Path,
+        flags: RenameFlags,
+    ) -> Result<Answer, Errno> {
+        let from = self.named(task, from, libc::EBUSY)?;
+        let to = self.named(task, to, libc::EBUSY)?;
+        let source = from.stat();
+        if is_free(&source) {
+            return Err(libc::ENOENT);
+        }
+        let target = to.stat();
+        let taken = !is_free(&target);
+        match (flags.contains(RenameFlags::EXCHANGE), taken) {
+            (true, false) => return Err(libc::ENOENT),
+            (false, true) if flags.contains(RenameFlags::NOREPLACE) => return Err(libc::EEXIST),
+            _ => {}
+        }
+        if flags.contains(RenameFlags::WHITEOUT) {
+            return Err(libc::EINVAL);
+        }
+        let is_directory = |stat: &Result<Option<Stat>, Errno>| match stat {
+            Ok(stat) => stat.is_some_and(|stat| type_of(&stat) == FileType::Directory),
+            // What may not be looked at may be one.
+            Err(_) => true,
+        };
+        let write = match is_directory(&source) || is_directory(&target) {
+            true => WriteKind::RenameDirectory,
+            false => WriteKind::Rename,
+        };
+        self.permit_write(task, from.path.clone(), write)?;
+        self.permit_write(task, to.path.clone(), write)?;
+        rustix::fs::renameat_with(&from.directory, &from.given(), &to.directory, &to.given(), flags)
+            .map_err(number)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn link(&mut self, task: Task, from: Path, to: Path, flags: AtFlags) -> Result<Answer, Errno> {
+        let text = task.path(from.address)?;
+        self.still_waits()?;
+        let finder = self.finder(task);
+        let source = if flags.contains(AtFlags::EMPTY_PATH) && text.is_empty() {
+            Place::Held(Held::new(task.file(from.at)?)?)
+        } else if flags.contains(AtFlags::SYMLINK_FOLLOW) {
+            finder.followed(from.at, &text)?
+        } else {
+            finder.unfollowed(from.at, &text)?
+        };
+        let (path, kind) = match &source {
+            Place::Named(_, None) => return Err(libc::ENOENT),
+            Place::Named(named, Some(stat)) => (named.path.clone(), type_of(stat)),
+            Place::Held(held) => (held.path.clone(), type_of(&held.stat)),
+        };
+        if kind == FileType::Directory {
+            return Err(libc::EPERM);
+        }
+        let to = self.free(task, to)?;
+        // Under its other name the file could be read, and could be changed.
+        let unlinked = matches!(&source, Place::Held(held) if held.stat.st_nlink == 0);
+        if !unlinked {
+            let read = FileRead { path: path.clone() };
+            self.permit(task, read.view(), libc::EACCES)?;
+            self.permit_write(task, path, WriteKind::Modify)?;
+        }
+        self.permit_write(task, to.path.clone(), WriteKind::Link)?;
+        let linked = match &source {
+            Place::Named(named, _) => rustix::fs::linkat(
+                &named.directory,
+                &named.name,
+                &to.directory,
+                &to.given(),
+                AtFlags::empty(),
+            ),
+            Place::Held(held) => {
+                let follow = AtFlags::SYMLINK_FOLLOW;
+                rustix::fs::linkat(CWD, held.link(), &to.directory, &to.given(), follow)
+            }
+        };
+        linked.map_err(number)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn symbolic_link(&mut self, task: Task, target: u64, path: Path) -> Result<Answer, Errno> {
+        let target: CString = task.path(target)?;
+        if target.is_empty() {
+            return Err(libc::ENOENT);
+        }
+        let named = self.free(task, path)?;
+        let write = WriteKind::symlink(OsStr::from_bytes(target.as_bytes()));
+        self.permit_write(task, named.path.clone(), write)?;
+        rustix::fs::symlinkat(&target, &named.directory, &named.given()).map_err(number)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn truncate(&mut self, task: Task, path: Path, length: i64) -> Result<Answer, Errno> {
+        let length = u64::try_from(length).map_err(|_| libc::EINVAL)?;
+        let text = task.path(path.address)?;
+        self.still_waits()?;
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match self.finder(task).followed(path.at, &text)? {
+            Place::Named(_, None) => return Err(libc::ENOENT),
+            Place::Named(named, Some(stat)) => {
+                only_a_file(&stat)?;
+                self.permit_write(task, named.path.clone(), WriteKind::Modify)?;
+                let flags = flags | OFlags::NOFOLLOW;
+                rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty())
+            }
+            Place::Held(held) => {
+                only_a_file(&held.stat)?;
+                if !held.is_nameless() {
+                    self.permit_write(task, held.path.clone(), WriteKind::Modify)?;
+                }
+                rustix::fs::openat(CWD, held.link(), flags, Mode::empty())
+            }
+        };
+        rustix::fs::ftruncate(file.map_err(number)?, length).map_err(number)?;
+        Ok(DONE)
+    }
+}
+
+fn only_a_file(stat: &rustix::fs::Stat) -> Result<(), Errno> {
+    match type_of(stat) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(libc::EISDIR),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Whether nothing has the name. What cannot be looked at is something.
+pub(super) fn is_free(stat: &Result<Option<Stat>, Errno>) -> bool {
+    matches!(stat, Ok(None))
+}

@@ -1,0 +1,230 @@
+//! Opening files for writing, on the task's behalf.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use codex_protocol::request::{FileRead, FileWrite, Requested as _, WriteKind};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+
+use super::Supervisor;
+use super::listener::Answer;
+use super::paths::{Finder, Held, Named, Place, type_of};
+use super::task::{Errno, Task, number};
+
+/// The arguments of a call that opens.
+pub(super) struct Opening {
+    /// The directory that the path starts from.
+    pub(super) at: i32,
+    /// The path's address.
+    pub(super) path: u64,
+    /// Flags.
+    pub(super) flags: i32,
+    /// The new file's mode.
+    pub(super) mode: u32,
+}
+
+/// A name for what has none, in a directory: of no rule's concern, and writable where others are.
+const UNNAMED: &str = "(unnamed)";
+
+impl Opening {
+    fn has(&self, flag: i32) -> bool {
+        self.flags & flag == flag
+    }
+
+    fn writes(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+            || self.flags & (libc::O_CREAT | libc::O_TRUNC) != 0
+    }
+
+    /// The flags with which we open: never following, never getting a terminal, and never waiting
+    /// for the other end of what is no ordinary file.
+    fn ours(&self, kind: FileType) -> OFlags {
+        let mut flags = self.flags | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NOFOLLOW;
+        if kind != FileType::RegularFile {
+            flags |= libc::O_NONBLOCK;
+        }
+        OFlags::from_bits_retain(flags.cast_unsigned())
+    }
+
+    /// Whether to try again later: what is opened is a pipe that nobody reads yet.
+    fn waits_for_reader(&self, kind: FileType, error: rustix::io::Errno) -> bool {
+        kind == FileType::Fifo && error == rustix::io::Errno::NXIO && !self.has(libc::O_NONBLOCK)
+    }
+}
+
+impl Opening {
+    fn opened(&self, file: OwnedFd) -> Answer {
+        Answer::Descriptor {
+            file,
+            close_on_exec: self.has(libc::O_CLOEXEC),
+        }
+    }
+
+    /// The same, with the flag taken off that kept us from waiting.
+    fn opened_as(&self, kind: FileType, file: OwnedFd) -> Result<Answer, Errno> {
+        if kind != FileType::RegularFile && !self.has(libc::O_NONBLOCK) {
+            let flags = rustix::fs::fcntl_getfl(&file).map_err(number)?;
+            rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(number)?;
+        }
+        Ok(self.opened(file))
+    }
+}
+
+impl Supervisor<'_> {
+    pub(super) fn open(&mut self, task: Task, opening: &Opening) -> Result<Answer, Errno> {
+        if opening.has(libc::O_PATH) {
+            // Gives no right to the file.
+            return Ok(Answer::Continue);
+        }
+        let path = task.path(opening.path)?;
+        self.still_waits()?;
+        let finder = self.finder(task);
+        let exclusive = opening.has(libc::O_CREAT | libc::O_EXCL);
+        let place = if exclusive || opening.has(libc::O_NOFOLLOW) {
+            finder.unfollowed(opening.at, &path)
+        } else {
+            finder.followed(opening.at, &path)
+        };
+        if !opening.writes() {
+            return Ok(self.read(task, place));
+        }
+        match place? {
+            Place::Held(held) if opening.has(libc::O_TMPFILE) => {
+                self.open_unnamed(task, opening, held.path.join(UNNAMED), &held.link())
+            }
+            Place::Held(held) => self.open_held(task, opening, &held),
+            Place::Named(named, Some(stat))
+                if opening.has(libc::O_TMPFILE) && type_of(&stat) == FileType::Directory =>
+            {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let directory = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
+                let held = Held::new(directory.map_err(number)?)?;
+                self.open_unnamed(task, opening, held.path.join(UNNAMED), &held.link())
+            }
+            Place::Named(named, stat) => {
+                let kind = stat.as_deref().map(type_of);
+                self.open_named(task, opening, &named, kind)
+            }
+        }
+    }
+
+    /// A read that is watched so that its refusal is seen. Landlock refuses it by itself, so what
+    /// is allowed may go on in the kernel.
+    fn read(&mut self, task: Task, place: Result<Place, Errno>) -> Answer {
+        let path = match place {
+            Ok(Place::Named(named, Some(_))) => named.path,
+            Ok(Place::Held(held)) if !held.is_nameless() => held.path,
+            // The kernel says what is wrong.
+            _ => return Answer::Continue,
+        };
+        let is_env_file = self.rules.env_files.contains(&path);
+        let request = FileRead { path };
+        let decision = self.decide(request.view());
+        // Of what is asked for elsewhere, only what Landlock keeps closed is refused here.
+        let refused = match decision.effect {
+            codex_protocol::decision::Effect::Allow => false,
+            codex_protocol::decision::Effect::Ask => is_env_file,
+            codex_protocol::decision::Effect::Deny => true,
+        };
+        if !refused {
+            return Answer::Continue;
+        }
+        self.denials.add(task, request.view(), &decision);
+        Answer::Errno(libc::EACCES)
+    }
+
+    fn open_unnamed(
+        &mut self,
+        task: Task,
+        opening: &Opening,
+        path: PathBuf,
+        link: &str,
+    ) -> Result<Answer, Errno> {
+        self.permit_write(task, path, WriteKind::Create)?;
+        self.with_umask_of(task);
+        let mode = Mode::from_raw_mode(opening.mode & 0o7777);
+        let flags = opening.ours(FileType::RegularFile) - OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(CWD, link, flags, mode).map_err(number)?;
+        Ok(opening.opened(file))
+    }
+
+    /// Opens once more what the task holds by a descriptor.
+    fn open_held(&mut self, task: Task, opening: &Opening, held: &Held) -> Result<Answer, Errno> {
+        if opening.has(libc::O_CREAT | libc::O_EXCL) {
+            return Err(libc::EEXIST);
+        }
+        if opening.has(libc::O_NOFOLLOW) && type_of(&held.stat) != FileType::Directory {
+            return Err(libc::ELOOP);
+        }
+        if type_of(&held.stat) == FileType::Directory {
+            return Err(libc::EISDIR);
+        }
+        if !held.is_nameless() {
+            self.permit_write(task, held.path.clone(), WriteKind::Modify)?;
+        }
+        let kind = type_of(&held.stat);
+        let flags = opening.ours(kind) - OFlags::CREATE - OFlags::NOFOLLOW;
+        match rustix::fs::openat(CWD, held.link(), flags, Mode::empty()) {
+            Err(error) if opening.waits_for_reader(kind, error) => Ok(Answer::Later),
+            opened => opening.opened_as(kind, opened.map_err(number)?),
+        }
+    }
+
+    fn open_named(
+        &mut self,
+        task: Task,
+        opening: &Opening,
+        named: &Named,
+        kind: Option<FileType>,
+    ) -> Result<Answer, Errno> {
+        let creates = opening.has(libc::O_CREAT);
+        match kind {
+            Some(_) if opening.has(libc::O_CREAT | libc::O_EXCL) => return Err(libc::EEXIST),
+            Some(FileType::Symlink) => return Err(libc::ELOOP),
+            Some(FileType::Directory) => return Err(libc::EISDIR),
+            Some(_) if named.slash => return Err(libc::ENOTDIR),
+            None if named.slash && creates => return Err(libc::EISDIR),
+            None if !creates => {
+                // Where it cannot be looked at, it is judged all the same.
+                if named.stat()?.is_none() {
+                    return Err(libc::ENOENT);
+                }
+            }
+            _ => {}
+        }
+        let write = match kind {
+            Some(_) => WriteKind::Modify,
+            None => WriteKind::Create,
+        };
+        self.permit_write(task, named.path.clone(), write)?;
+        let mut mode = Mode::empty();
+        if creates {
+            self.with_umask_of(task);
+            mode = Mode::from_raw_mode(opening.mode & 0o7777);
+        }
+        let kind = kind.unwrap_or(FileType::RegularFile);
+        let flags = opening.ours(kind);
+        match rustix::fs::openat(&named.directory, &named.name, flags, mode) {
+            Err(error) if opening.waits_for_reader(kind, error) => Ok(Answer::Later),
+            opened => opening.opened_as(kind, opened.map_err(number)?),
+        }
+    }
+
+    /// Asks the gate for a write, and records a refusal.
+    pub(super) fn permit_write(
+        &mut self,
+        task: Task,
+        path: PathBuf,
+        kind: WriteKind,
+    ) -> Result<(), Errno> {
+        let request = FileWrite { path, kind };
+        self.permit(task, request.view(), libc::EACCES)
+    }
+
+    pub(super) fn finder(&self, task: Task) -> Finder<'_> {
+        Finder {
+            task,
+            shared_memory: self.rules.shared_memory.as_deref(),
+        }
+    }
+}

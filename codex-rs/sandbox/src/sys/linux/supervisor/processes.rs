@@ -1,0 +1,112 @@
+//! Signals, limits and priorities of other processes, and how many there may be.
+
+use codex_protocol::request::{ProcessControl, Requested as _, Resource, ResourceLimit};
+
+use super::super::tree;
+use super::Supervisor;
+use super::listener::Answer;
+use super::task::{Errno, Task};
+
+impl Supervisor<'_> {
+    /// Whether the process or thread is one of the command's: below us, and not our own.
+    fn is_inside(&self, pid: i32) -> bool {
+        let own = std::process::id().cast_signed();
+        let mut at = pid;
+        // The depth is bounded by the number of processes; what changes meanwhile ends it too.
+        for _ in 0..tree::MAX_DEPTH {
+            if self.is_own(at) {
+                return false;
+            }
+            match tree::parent_of(at) {
+                Some(parent) if parent == own => return true,
+                Some(parent) if parent > 0 => at = parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    fn is_own(&self, pid: i32) -> bool {
+        pid == std::process::id().cast_signed() || self.sockets.is_maker(pid)
+    }
+
+    /// A call that names one process or thread. 0 means the task itself.
+    pub(super) fn control(&mut self, task: Task, call: &str, pid: i32) -> Result<Answer, Errno> {
+        if pid == 0 || pid == task.tid || self.is_inside(pid) {
+            return Ok(Answer::Continue);
+        }
+        if pid < 0 || tree::parent_of(pid).is_none() {
+            // There is none, and the kernel says so.
+            return Err(libc::ESRCH);
+        }
+        self.refuse_control(task, call, pid)
+    }
+
+    fn refuse_control(&mut self, task: Task, call: &str, pid: i32) -> Result<Answer, Errno> {
+        let request = ProcessControl {
+            call: call.to_owned(),
+            pid: pid.unsigned_abs(),
+        };
+        self.permit(task, request.view(), libc::EPERM)?;
+        Ok(Answer::Continue)
+    }
+
+    /// `kill(2)`: a process, a group or everybody.
+    pub(super) fn signal(&mut self, task: Task, pid: i32, signal: i32) -> Result<Answer, Errno> {
+        match pid {
+            // The own group: Landlock leaves out who is outside, and we are in another.
+            0 => Ok(Answer::Continue),
+            -1 => self.signal_everybody(task, signal),
+            i32::MIN..-1 => {
+                let group = pid.unsigned_abs().cast_signed();
+                let members = tree::group(group);
+                if members.iter().any(|member| self.is_inside(*member)) && !members.iter().any(|m| self.is_own(*m)) {
+                    return Ok(Answer::Continue);
+                }
+                match members.is_empty() {
+                    true => Err(libc::ESRCH),
+                    false => self.refuse_control(task, "kill", group),
+                }
+            }
+            _ => self.control(task, "kill", pid),
+        }
+    }
+
+    /// The kernel would count us among everybody.
+    fn signal_everybody(&mut self, task: Task, signal: i32) -> Result<Answer, Errno> {
+        let own = task.process();
+        let mut found = false;
+        for pid in tree::descendants() {
+            // As in kill(2), the caller itself is left out.
+            if self.is_own(pid) || Some(pid) == own {
+                continue;
+            }
+            // SAFETY: the call takes numbers; the process is below us.
+            found |= unsafe { libc::kill(pid, signal) } == 0;
+        }
+        match found {
+            true => Ok(Answer::Value(0)),
+            false => Err(libc::ESRCH),
+        }
+    }
+
+    /// A new process or thread.
+    pub(super) fn population(&mut self, task: Task) -> Result<Answer, Errno> {
+        let Some(limit) = self.rules.tasks else {
+            return Ok(Answer::Continue);
+        };
+        if self.tasks >= limit {
+            // What has ended since the last count makes room.
+            self.tasks = tree::population();
+        }
+        if self.tasks >= limit {
+            let request = ResourceLimit {
+                resource: Resource::Processes,
+                limit,
+            };
+            self.permit(task, request.view(), libc::EAGAIN)?;
+        }
+        self.tasks += 1;
+        Ok(Answer::Continue)
+    }
+}
