@@ -5,13 +5,14 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::glob;
 use crate::security_profile::SecurityProfile;
+use crate::wire;
 
 /// How far a request gets. The order is by strictness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// It may go ahead, once it is recorded.
@@ -26,6 +27,17 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Rule(pub &'static str);
+
+/// Only the rules in [`RULES`] are read back.
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let id = Cow::<'_, str>::deserialize(from)?;
+        let known = RULES.iter().find(|(rule, _)| rule.0 == id);
+        known
+            .map(|(rule, _)| *rule)
+            .ok_or_else(|| de::Error::custom("there is no such rule"))
+    }
+}
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -215,14 +227,15 @@ pub mod rule {
 }
 
 /// The smallest step that would allow what was not allowed. Displays as what to type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Remedy {
     /// Make this path readable for one run.
-    AllowRead(PathBuf),
+    AllowRead(#[serde(with = "wire::path")] PathBuf),
     /// Make this path writable for one run.
-    AllowWrite(PathBuf),
+    AllowWrite(#[serde(with = "wire::path")] PathBuf),
     /// Let this program start for one run.
-    AllowExec(PathBuf),
+    AllowExec(#[serde(with = "wire::path")] PathBuf),
     /// Let this host be read for one run.
     AllowHost(String),
     /// Run under another profile.
@@ -278,7 +291,7 @@ fn shell_word(text: impl AsRef<OsStr>) -> String {
 }
 
 /// The gate's answer to one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// How far it gets.
     pub effect: Effect,

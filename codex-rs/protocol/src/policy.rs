@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secrets::{self, Name, PathPattern};
 use crate::security_profile::SecurityProfile;
+use crate::wire;
 
 /// Who widened a right, so that every grant remembers why it exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantSource {
     /// A flag of this run.
@@ -23,22 +24,22 @@ pub enum GrantSource {
 }
 
 /// One right that is wider, or narrower, than the profile's own. Paths are absolute and resolved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Right {
     /// This file or tree may be read, also where it is, or lies in, a secret. Secrets further down
     /// in it stay closed.
-    Read(PathBuf),
+    Read(#[serde(with = "wire::path")] PathBuf),
     /// This file or tree may not be read, nor given another name under which it could be. Wins
     /// over every grant.
-    DenyRead(PathBuf),
+    DenyRead(#[serde(with = "wire::path")] PathBuf),
     /// This file or tree may be written. What is protected or secret in it stays so; what is so at
     /// or above it is opened.
-    Write(PathBuf),
+    Write(#[serde(with = "wire::path")] PathBuf),
     /// This program may start.
-    Exec(PathBuf),
+    Exec(#[serde(with = "wire::path")] PathBuf),
     /// Programs of this tree may start.
-    ExecTree(PathBuf),
+    ExecTree(#[serde(with = "wire::path")] PathBuf),
     /// What this [`HostRule`](crate::hosts::HostRule) names may be read through the proxy. A text
     /// that is no rule names nothing.
     Host(String),
@@ -53,7 +54,7 @@ pub enum Right {
 }
 
 /// A [`Right`] and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// What is granted.
     pub right: Right,
@@ -62,20 +63,26 @@ pub struct Grant {
 }
 
 /// Where a run takes place. Paths are absolute and resolved.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// The directory that the agent works in.
+    #[serde(with = "wire::path")]
     pub workspace: PathBuf,
     /// Further directories that count as workspace (`--add-dir`).
+    #[serde(with = "wire::paths")]
     pub added: Vec<PathBuf>,
     /// The person's home, if there is one.
+    #[serde(with = "wire::optional_path")]
     pub home: Option<PathBuf>,
     /// Where codex keeps its own files.
+    #[serde(with = "wire::path")]
     pub codex_home: PathBuf,
     /// The programs of [`programs::listed`](crate::programs::listed) found on this machine, each
     /// at its resolved path.
+    #[serde(with = "wire::paths")]
     pub listed_programs: Vec<PathBuf>,
     /// The trees of [`programs::GIT_TREES`](crate::programs::GIT_TREES) found on this machine.
+    #[serde(with = "wire::paths")]
     pub listed_trees: Vec<PathBuf>,
 }
 
@@ -152,7 +159,8 @@ impl Places {
 }
 
 /// One layer of rights: a profile at a place, with grants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Layer {
     /// The built-in profile that it starts from.
     pub profile: SecurityProfile,
@@ -283,7 +291,11 @@ pub(crate) fn holds(tree: &Path, path: &Path) -> bool {
 ///
 /// A child gets its parent's layers and one more, so narrowing can never grant, whatever the
 /// added layer says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// It can be written as JSON for a process that decides alike: nothing that a policy does without
+/// is left out, so that a shortened text is no policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     outer: Vec<Layer>,
     own: Layer,

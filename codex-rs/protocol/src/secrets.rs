@@ -3,17 +3,22 @@
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::glob;
+use crate::wire;
 
 /// Every file below `parent` whose path goes on with a name that fits `name`, and everything
 /// below that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathPattern {
     /// The directory that holds what is named.
+    #[serde(with = "wire::path")]
     pub parent: PathBuf,
     /// A name, in which `*` stands for any run of characters.
     pub name: String,
     /// A directory that does not count although its name fits: one's own home among the homes.
+    #[serde(with = "wire::optional_path")]
     pub except: Option<PathBuf>,
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use codex_protocol::decision::{Decision, Effect, Remedy};
+use codex_protocol::decision::{Decision, Effect, Remedy, Rule};
 use codex_protocol::gate::{WRITABLE_DEVICES, decide, reads_all_below};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{
@@ -18,7 +18,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::places::{layer, places, typed};
+use super::places::{self, layer, places, typed};
 
 /// Where paths begin: near everything that a rule speaks of.
 const ROOTS: &[&str] = &[
@@ -359,6 +359,29 @@ fn after(remedy: Remedy, layer: &Layer) -> Layer {
     layer
 }
 
+#[test]
+fn half_a_policy_is_none_and_only_known_rules_are_read() {
+    let whole = serde_json::to_value(places::policy(SecurityProfile::Trusted, Vec::new())).unwrap();
+    assert!(serde_json::from_value::<Policy>(whole.clone()).is_ok());
+    for (part, name) in [
+        ("", "outer"),
+        ("", "own"),
+        ("/own", "profile"),
+        ("/own", "grants"),
+        ("/own", "secrets"),
+        ("/own", "places"),
+        ("/own/places", "workspace"),
+        ("/own/places", "home"),
+    ] {
+        let mut half = whole.clone();
+        let part = half.pointer_mut(part).unwrap().as_object_mut().unwrap();
+        assert!(part.remove(name).is_some(), "{name}");
+        assert!(serde_json::from_value::<Policy>(half).is_err(), "{name}");
+    }
+    assert!(serde_json::from_str::<Rule>("\"net.unix\"").is_ok());
+    assert!(serde_json::from_str::<Rule>("\"net.unicorn\"").is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2_000,
@@ -378,6 +401,20 @@ proptest! {
         prop_assert!(decision.effect == Effect::Deny || decision.effect == Effect::Allow
             || decision.remedy.is_some(), "what is asked can also be granted beforehand");
         prop_assert!(!decision.explanation().contains(char::is_control));
+    }
+
+    #[test]
+    fn a_policy_decides_alike_in_another_process(
+        policy in some_policy(),
+        request in request(),
+    ) {
+        let text = serde_json::to_string(&policy).unwrap();
+        let read: Policy = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&read, &policy);
+        let decision = decide(&read, request.view());
+        prop_assert_eq!(&decision, &decide(&policy, request.view()));
+        let text = serde_json::to_string(&decision).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
     }
 
     #[test]
