@@ -164,6 +164,7 @@ fn protected_texts() -> Vec<(String, &'static str)> {
         .map(|(a, b, why)| (format!("{a}/{b}"), *why));
     let git = protected::IN_GIT_DIRECTORY
         .iter()
+        .chain(protected::REMOTES_IN_GIT_DIRECTORY)
         .map(|(path, why)| (format!(".git/{path}"), *why));
     names
         .chain(pairs)

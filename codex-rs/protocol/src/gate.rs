@@ -215,6 +215,25 @@ pub fn reads_all_below(policy: &Policy, directory: &Path) -> bool {
     decide(policy, request.view()).effect == Effect::Allow && !policy.layers().any(holds_closed)
 }
 
+/// Whether a directory may be moved from `from` to `to` only file by file, so that each name is
+/// decided: out of codex's own temporary directory, in which nothing is protected, it could carry
+/// hooks and settings to where they are obeyed. Whoever is asked to move it says that the two lie on
+/// different file systems, as `mv` and build tools expect, and then copy.
+#[must_use]
+pub fn moves_file_by_file(policy: &Policy, from: &Path, to: &Path) -> bool {
+    let unprotected = |layer: &Layer, path: &Path| {
+        let internal = layer.grants.iter().any(|grant| match &grant.right {
+            Right::Write(tree) => grant.source == GrantSource::Internal && holds(tree, path),
+            _ => false,
+        });
+        layer.profile == SecurityProfile::Trusted
+            || (internal && !layer.places.workspaces().any(|w| holds(w, path)))
+    };
+    policy
+        .layers()
+        .any(|layer| unprotected(layer, from) && !unprotected(layer, to))
+}
+
 /// Whether a path is a device other than those that hold nothing of this machine's.
 fn is_closed_device(path: &Path) -> bool {
     // As everywhere, what denies compares without regard to case, what allows compares exactly.

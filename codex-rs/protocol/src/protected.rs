@@ -89,6 +89,13 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
     }
 }
 
+/// Further files of a git directory itself: each names a repository to which git pushes where its
+/// settings name none, and whose hooks then run (gitrepository-layout(5)).
+pub const REMOTES_IN_GIT_DIRECTORY: &[(&str, &str)] = &[
+    ("remotes", "places that git pushes to"),
+    ("branches", "places that git pushes to"),
+];
+
 /// Whether `path` is protected as a git directory's settings are, and for no other reason.
 #[must_use]
 pub fn is_settings(path: &Path) -> bool {
@@ -166,7 +173,7 @@ impl<'p> Walk<'p> {
             return inner.in_modules();
         }
         if !first.eq_ignore_ascii_case("worktrees") {
-            return self.obeyed();
+            return self.names_remote().or_else(|| self.obeyed());
         }
         inner.step();
         if inner.is_put_there() {
@@ -199,12 +206,26 @@ impl<'p> Walk<'p> {
             return HOLDS;
         }
         let mut inner = self.clone();
+        let mut submodule = inner.clone();
+        submodule.step();
+        if let Some(why) = submodule.names_remote() {
+            return Some(why);
+        }
         loop {
             if let Some(why) = inner.obeyed() {
                 return Some(why);
             }
             inner.step()?;
         }
+    }
+
+    fn names_remote(&self) -> Option<&'static str> {
+        let (_, why) = REMOTES_IN_GIT_DIRECTORY
+            .iter()
+            .find(|(path, _)| self.leads_to(path))?;
+        // `git init` makes an empty directory.
+        let makes_it = self.kind == WriteKind::MakeDirectory && self.rest.clone().count() == 1;
+        (!makes_it).then_some(*why)
     }
 
     fn obeyed(&self) -> Option<&'static str> {
@@ -280,6 +301,11 @@ mod tests {
             (".git/modules/lib/config", true),
             (".git/worktrees/w/config.worktree", true),
             (".git/worktrees/w/commondir", true),
+            (".git/remotes/origin", true),
+            (".git/branches/origin", true),
+            (".git/modules/lib/remotes/origin", true),
+            (".git/refs/remotes/origin/main", false),
+            (".git/modules/lib/refs/remotes/origin/main", false),
             ("vendor/lib/.git/hooks/x", true),
             ("vendor/.git/x/.git/hooks/x", true),
             (".vscode/tasks.json", true),
@@ -338,6 +364,8 @@ mod tests {
             (".git/tAb3xYz", Link),
             (".git/modules/lib", MakeDirectory),
             (".git/modules/lib/hooks", MakeDirectory),
+            (".git/branches", MakeDirectory),
+            (".git/modules/lib/branches", MakeDirectory),
             (".git/modules/lib/hooks/update.sample", Create),
             (".git/modules/lib/tAb3xYz", Link),
             (".git/modules/lib/objects/ab/cd", Link),

@@ -84,7 +84,8 @@ impl WriteKind {
 /// A call that touches two names is two requests or more, all of which have to be allowed:
 ///
 /// - a rename: both names as [`WriteKind::Rename`], or [`WriteKind::RenameDirectory`] where either
-///   is a directory;
+///   is a directory; then also [`moves_file_by_file`](crate::gate::moves_file_by_file), each way
+///   where the two are exchanged;
 /// - a hard link: its source as [`FileRead`] and as [`WriteKind::Modify`], since what cannot be
 ///   read or written under one name must not be under another; its target as [`WriteKind::Link`];
 /// - binding a unix socket: [`UnixSocket`], and its path as [`WriteKind::Link`];

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use codex_protocol::decision::Effect;
+use codex_protocol::gate::moves_file_by_file;
 use codex_protocol::git_config::judge;
-use codex_protocol::policy::{Layer, Places, Policy, Right};
+use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{GitConfigChange, GitPointer, Requested};
 use codex_protocol::security_profile::SecurityProfile;
 
 use super::decisions::decision;
-use super::places::typed;
+use super::places::{policy, typed};
 
 const CONFIG: &str = "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://example.org/a\n";
 
@@ -259,6 +260,20 @@ fn git_is_pointed_to_worktrees_and_submodules_alone() {
         assert_eq!(pointer.view().operation().as_str(), "file_write");
         assert_eq!(pointer.view().target(), path);
     }
+}
+
+#[test]
+fn a_directory_comes_out_of_the_temporary_one_file_by_file() {
+    let internal = Grant {
+        right: Right::Write("/tmp/codex-run".into()),
+        source: GrantSource::Internal,
+    };
+    let policy = policy(SecurityProfile::WorkspaceWrite, vec![internal]);
+    let crosses = |from: &str, to: &str| moves_file_by_file(&policy, from.as_ref(), to.as_ref());
+    assert!(crosses("/tmp/codex-run/x", "/srv/p/x"));
+    assert!(!crosses("/srv/p/x", "/tmp/codex-run/x"));
+    assert!(!crosses("/tmp/codex-run/x", "/tmp/codex-run/y"));
+    assert!(!crosses("/srv/p/x", "/srv/more/x"));
 }
 
 /// A directory with a home of its own for git.
