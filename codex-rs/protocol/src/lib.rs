@@ -34,4 +34,4 @@ pub mod request;
 pub mod secrets;
 pub mod security_profile;
 pub mod tool;
-mod wire;
+pub mod wire;

@@ -8,11 +8,11 @@ use codex_protocol::gate::{READABLE_DEVICES, WRITABLE_DEVICES};
 use codex_protocol::policy::{Layer, Right};
 use codex_protocol::secrets::PathPattern;
 use codex_protocol::security_profile::SecurityProfile;
+use codex_protocol::wire;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 use crate::survey::Survey;
-use crate::wire::{self, PatternText};
 
 /// Rights on files. Values: kernel header `linux/landlock.h`, `LANDLOCK_ACCESS_FS_*`.
 pub mod access {
@@ -68,7 +68,7 @@ pub struct Rule {
     /// The rights, of those in [`access`].
     pub access: u64,
     /// What in it gets no rights.
-    pub except: Vec<PatternText>,
+    pub except: Vec<PathPattern>,
 }
 
 /// A ruleset: what it governs, and what it then allows.
@@ -202,7 +202,7 @@ impl Rules {
         let except = except
             .iter()
             .filter(inside)
-            .map(PatternText::from)
+            .cloned()
             .collect();
         self.rules.push(Rule {
             path: path.to_owned(),

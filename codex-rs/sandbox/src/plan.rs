@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use codex_protocol::policy::Policy;
 use codex_protocol::security_profile::SecurityProfile;
+use codex_protocol::wire;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
@@ -22,18 +23,19 @@ pub struct Confinement {
     /// The system calls that are refused or asked about.
     pub filter: Filter,
     /// How what is asked about is decided. `None` where there is no supervisor.
-    #[serde(skip)]
     pub supervision: Option<Supervision>,
 }
 
 /// What a supervisor decides by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Supervision {
     /// The rights.
     pub policy: Policy,
     /// Files of the workspace that often hold secrets and were there at the start.
+    #[serde(with = "wire::paths")]
     pub env_files: Vec<PathBuf>,
     /// The directory that stands in for the shared memory that is everybody's (`/dev/shm`).
+    #[serde(with = "wire::optional_path")]
     pub shared_memory: Option<PathBuf>,
     /// How many processes and threads there may be at one time.
     pub tasks: Option<u64>,

@@ -12,12 +12,13 @@ use std::time::Duration;
 use codex_protocol::gate::Authorized;
 use codex_protocol::record::{Observation, RecordError, Recorded};
 use codex_protocol::request::ProcessSpawn;
+use codex_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::sys::{self, Helper};
-use crate::wire::{self, Message};
+use crate::wire::Message;
 
 /// The first argument that makes this binary a helper instead of an agent. Must be looked at
 /// before anything else in `main`.

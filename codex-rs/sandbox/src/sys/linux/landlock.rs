@@ -77,8 +77,8 @@ pub(super) fn build(ruleset: &Ruleset) -> io::Result<OwnedFd> {
         parent: None,
     };
     for rule in &ruleset.rules {
-        let patterns = rule.except.iter().map(PathPattern::from);
-        let except: Vec<PathPattern> = patterns.filter(is_readable_secret).collect();
+        let patterns = rule.except.iter().filter(|p| is_readable_secret(p));
+        let except: Vec<PathPattern> = patterns.cloned().collect();
         builder.allow(&rule.path, None, rule.access, &except)?;
     }
     Ok(ruleset_fd)

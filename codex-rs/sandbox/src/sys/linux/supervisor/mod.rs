@@ -13,6 +13,7 @@
 mod address;
 mod calls;
 mod denials;
+mod git;
 mod listener;
 mod maker;
 mod metadata;
@@ -40,6 +41,7 @@ use crate::plan::Supervision;
 use crate::seccomp::{Filter, Refusal, names_of_bits};
 use calls::{Call, Calls};
 use denials::Denials;
+use git::Made;
 use listener::{Answer, Listener, Notification};
 use metadata::{Follow, Subject, Times};
 use names::Path;
@@ -58,6 +60,7 @@ pub(super) struct Supervisor<'p> {
     calls: Calls,
     denials: Denials,
     sockets: Sockets,
+    made: Made,
     /// Calls that would have blocked.
     waiting: Vec<Notification>,
     /// The call being answered.
@@ -92,6 +95,7 @@ impl<'p> Supervisor<'p> {
             calls: Calls::new(),
             denials: Denials::new(control),
             sockets: Sockets::default(),
+            made: Made::default(),
             waiting: Vec::new(),
             current: 0,
             first: Some(first),

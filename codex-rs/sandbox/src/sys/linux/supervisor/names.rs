@@ -43,6 +43,7 @@ impl Supervisor<'_> {
         self.with_umask_of(task);
         let mode = Mode::from_raw_mode(mode & 0o7777);
         rustix::fs::mkdirat(&named.directory, &named.name, mode).map_err(number)?;
+        self.made.add(&named.path);
         Ok(DONE)
     }
 
@@ -79,8 +80,10 @@ impl Supervisor<'_> {
         if is_free(&named.stat()) {
             return Err(libc::ENOENT);
         }
+        let write = self.made.removal(&named.path, write);
         self.permit_write(task, named.path.clone(), write)?;
         rustix::fs::unlinkat(&named.directory, &named.given(), flags).map_err(number)?;
+        self.made.remove(&named.path);
         Ok(DONE)
     }
 
@@ -107,6 +110,12 @@ impl Supervisor<'_> {
         if flags.contains(RenameFlags::WHITEOUT) {
             return Err(libc::EINVAL);
         }
+        if let Ok(Some(stat)) = &source
+            && flags.is_empty()
+            && let Some(renamed) = self.rename_settings(task, &from, &to, stat)
+        {
+            return renamed.map(|()| DONE);
+        }
         let is_directory = |stat: &Result<Option<Stat>, Errno>| match stat {
             Ok(stat) => stat.is_some_and(|stat| type_of(&stat) == FileType::Directory),
             // What may not be looked at may be one.
@@ -120,6 +129,8 @@ impl Supervisor<'_> {
         self.permit_write(task, to.path.clone(), write)?;
         rustix::fs::renameat_with(&from.directory, &from.given(), &to.directory, &to.given(), flags)
             .map_err(number)?;
+        self.made.remove(&from.path);
+        self.made.remove(&to.path);
         Ok(DONE)
     }
 

@@ -196,6 +196,11 @@ impl Supervisor<'_> {
             Some(_) => WriteKind::Modify,
             None => WriteKind::Create,
         };
+        if write == WriteKind::Create
+            && let Some(made) = self.make_pointer(task, named, Mode::from_raw_mode(opening.mode & 0o7777))
+        {
+            return made.map(|file| opening.opened(file));
+        }
         self.permit_write(task, named.path.clone(), write)?;
         let mut mode = Mode::empty();
         if creates {
