@@ -169,10 +169,16 @@ fn protected_texts() -> Vec<(String, &'static str)> {
     names
         .chain(pairs)
         .chain(git)
-        .chain([(
-            ".git (moved or replaced)".to_owned(),
-            "the repository itself",
-        )])
+        .chain([
+            (
+                ".git (moved or replaced)".to_owned(),
+                "the repository itself",
+            ),
+            (
+                format!("{} (made outside .git)", protected::BARE_REPOSITORY.0),
+                protected::BARE_REPOSITORY.1,
+            ),
+        ])
         .collect()
 }
 

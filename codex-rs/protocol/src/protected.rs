@@ -64,9 +64,14 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
         tree: tree.components().count(),
         kind,
     };
+    let mut in_repository = false;
     loop {
         let name = walk.step()?;
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let (head, why) = BARE_REPOSITORY;
+        if name == head && !in_repository && walk.comes_to_be() {
+            return Some(why);
+        }
         if walk.counts()
             && let Some((_, why)) = NAMES.iter().find(|(n, _)| is(n))
         {
@@ -79,6 +84,7 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
             return Some(why);
         }
         if is(".git") {
+            in_repository = true;
             if walk.is_end() && walk.counts() && !walk.keeps_the_repository() {
                 return Some("the repository itself");
             }
@@ -88,6 +94,15 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
         }
     }
 }
+
+/// A file of this name makes git take the directory that holds it for a repository, if there are
+/// `objects` and `refs` beside it, and obey `config` and `hooks` there, which have ordinary names.
+/// Outside `.git`, no such file can be made or put in place. Compared with its letters' case: `head`
+/// is a common name. Directories that fold case are therefore a known limit of this one.
+pub const BARE_REPOSITORY: (&str, &str) = (
+    "HEAD",
+    "it would make git take this directory for a repository",
+);
 
 /// Further files of a git directory itself: each names a repository to which git pushes where its
 /// settings name none, and whose hooks then run (gitrepository-layout(5)).
@@ -140,6 +155,15 @@ impl<'p> Walk<'p> {
     fn is_put_there(&self) -> bool {
         let put = matches!(self.kind, WriteKind::Link | WriteKind::Symlink) || self.kind.is_move();
         put && self.is_end() && self.counts()
+    }
+
+    /// Whether a file may come to be here, or be put here in another's place.
+    fn comes_to_be(&self) -> bool {
+        let made = matches!(
+            self.kind,
+            WriteKind::Create | WriteKind::Link | WriteKind::Symlink | WriteKind::Rename
+        );
+        made && self.is_end() && self.counts()
     }
 
     /// Whether `.git`, which stands here, is after the change what it was, or nothing, or a
@@ -400,6 +424,30 @@ mod tests {
             (".claude", MakeDirectory),
         ] {
             assert!(is_protected(path, "/w", kind), "{path} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn no_directory_becomes_a_bare_repository() {
+        for kind in [Create, Link, Symlink, Rename] {
+            for path in ["HEAD", "evil/HEAD", "evil.git/HEAD."] {
+                assert!(is_protected(path, "/w", kind), "{path} {kind:?}");
+            }
+            for path in [
+                ".git/HEAD",
+                ".git/refs/remotes/origin/HEAD",
+                ".git/worktrees/w/HEAD",
+                "src/head",
+                "HEAD/a",
+                "HEADER",
+                "a/HEAD.lock",
+            ] {
+                assert!(!is_protected(path, "/w", kind), "{path} {kind:?}");
+            }
+            assert!(!is_protected("evil.git/HEAD", "/w/evil.git/HEAD", kind));
+        }
+        for kind in [Modify, Delete, Metadata, MakeDirectory] {
+            assert!(!is_protected("evil/HEAD", "/w", kind), "{kind:?}");
         }
     }
 

@@ -131,6 +131,8 @@ modify /srv/p/.git/index
 rename /srv/p/.git/index
 create /srv/p/.git/objects/ab/cd
 create /srv/p/.git/refs/heads/hooks
+create /srv/p/evil/HEAD
+modify /srv/p/evil/HEAD
 create /srv/p/.codex/config.toml
 create /srv/p/.mcp.json
 create /srv/p/.claude/settings.json
