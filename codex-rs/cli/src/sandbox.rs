@@ -186,7 +186,9 @@ fn code_for(error: &SpawnError) -> u8 {
     match error {
         SpawnError::Exec { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => NOT_FOUND,
         SpawnError::Exec { .. } => DENIED,
-        SpawnError::Setup { .. } | SpawnError::NoRecord(_) | SpawnError::HelperLost => CANNOT_SET_UP,
+        SpawnError::Setup { .. } | SpawnError::NoRecord(_) | SpawnError::HelperLost => {
+            CANNOT_SET_UP
+        }
     }
 }
 

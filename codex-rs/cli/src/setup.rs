@@ -158,7 +158,10 @@ fn flags(global: &Global) -> Flags {
             .as_deref()
             .and_then(|word| word.parse().ok()),
         audit_log: global.audit_log.clone(),
-        audit_reads: global.audit_reads.as_deref().and_then(AuditReads::from_word),
+        audit_reads: global
+            .audit_reads
+            .as_deref()
+            .and_then(AuditReads::from_word),
     }
 }
 

@@ -214,7 +214,10 @@ impl Refused {
         };
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if attempt.count == 1 && lines.len() < MAX_DENIED_SHOWN {
-            let line = format!("{} {}: {}", attempt.operation, attempt.target, attempt.reason);
+            let line = format!(
+                "{} {}: {}",
+                attempt.operation, attempt.target, attempt.reason
+            );
             lines.push(permissions.recorder().mask(&line));
         }
         Ok(())

@@ -56,10 +56,7 @@ pub mod optional_path {
 
     /// Those of the serializer.
 
-    pub fn serialize<S: Serializer>(
-        path: &Option<PathBuf>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
         path.clone().map(One).serialize(to)
     }
 
@@ -69,9 +66,7 @@ pub mod optional_path {
 
     /// When what is read is no path.
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<PathBuf>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<One>::deserialize(from)?.map(|One(path)| path))
     }
 }
@@ -100,9 +95,7 @@ pub mod paths {
 
     /// When what is read is no path.
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Vec<PathBuf>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
         let paths = Vec::<One>::deserialize(from)?;
         Ok(paths.into_iter().map(|One(path)| path).collect())
     }

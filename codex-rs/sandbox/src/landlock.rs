@@ -199,11 +199,7 @@ struct Rules {
 impl Rules {
     fn add(&mut self, path: &Path, access: u64, except: &[PathPattern]) {
         let inside = |p: &&PathPattern| p.parent.starts_with(path) && !p.matches(path);
-        let except = except
-            .iter()
-            .filter(inside)
-            .cloned()
-            .collect();
+        let except = except.iter().filter(inside).cloned().collect();
         self.rules.push(Rule {
             path: path.to_owned(),
             access: access & self.known,

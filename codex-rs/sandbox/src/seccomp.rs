@@ -317,8 +317,16 @@ pub fn filter(profile: SecurityProfile, watching: Watching) -> Filter {
         "sched_setscheduler",
     ];
     rules.refuse(&own_is_first, When::Differs(0, 0), Refusal::Eperm);
-    rules.refuse(&["setpriority"], When::Differs(0, PRIO_PROCESS), Refusal::Eperm);
-    rules.refuse(&["ioprio_set"], When::Differs(0, IOPRIO_WHO_PROCESS), Refusal::Eperm);
+    rules.refuse(
+        &["setpriority"],
+        When::Differs(0, PRIO_PROCESS),
+        Refusal::Eperm,
+    );
+    rules.refuse(
+        &["ioprio_set"],
+        When::Differs(0, IOPRIO_WHO_PROCESS),
+        Refusal::Eperm,
+    );
     let own_is_second = ["setpriority", "ioprio_set"];
     rules.refuse(&own_is_second, When::Differs(1, 0), Refusal::Eperm);
     // A unix socket that takes an address with each message could name one outside, and be given
@@ -329,7 +337,11 @@ pub fn filter(profile: SecurityProfile, watching: Watching) -> Filter {
     }
     // Memory that can be started as a program.
     if profile == SecurityProfile::Offline {
-        rules.refuse(&["memfd_create", "memfd_secret"], When::Always, Refusal::Enosys);
+        rules.refuse(
+            &["memfd_create", "memfd_secret"],
+            When::Always,
+            Refusal::Enosys,
+        );
     }
     for (control, ..) in CONTROLS {
         rules.refuse(&["ioctl"], When::Equals(1, *control), Refusal::Eperm);
@@ -337,7 +349,11 @@ pub fn filter(profile: SecurityProfile, watching: Watching) -> Filter {
     if watching.supervisor {
         watch(&mut rules, profile, watching);
     } else {
-        rules.refuse(&["socket"], When::Equals(0, AF_NETLINK), Refusal::Eafnosupport);
+        rules.refuse(
+            &["socket"],
+            When::Equals(0, AF_NETLINK),
+            Refusal::Eafnosupport,
+        );
         rules.refuse(&["socket"], When::Always, Refusal::Eacces);
         // Where files may be written, so may their metadata, and a filter cannot see whose it is.
         if profile != SecurityProfile::WorkspaceWrite {
@@ -377,7 +393,11 @@ fn watch(rules: &mut Rules, profile: SecurityProfile, watching: Watching) {
     rules.refuse(&["sendmsg", "sendmmsg"], When::Always, Refusal::Eacces);
     if profile == SecurityProfile::Offline {
         rules.refuse(&["execve", "execveat"], When::Always, Refusal::Eacces);
-        rules.refuse(&["mmap"], When::HasAnyOfFile(2, PROT_EXEC, 4), Refusal::Eacces);
+        rules.refuse(
+            &["mmap"],
+            When::HasAnyOfFile(2, PROT_EXEC, 4),
+            Refusal::Eacces,
+        );
     }
     if watching.processes {
         rules.refuse(&["clone", "fork", "vfork"], When::Always, Refusal::Eacces);

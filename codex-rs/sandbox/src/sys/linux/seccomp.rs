@@ -208,10 +208,12 @@ impl Program {
         let killable = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
         // Linux 5.19 has the second flag: a signal then does not interrupt a call that is being
         // carried out.
-        let fd = self.set(listener | killable).or_else(|error| match error.raw_os_error() {
-            Some(libc::EINVAL) => self.set(listener),
-            _ => Err(error),
-        })?;
+        let fd = self
+            .set(listener | killable)
+            .or_else(|error| match error.raw_os_error() {
+                Some(libc::EINVAL) => self.set(listener),
+                _ => Err(error),
+            })?;
         RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 

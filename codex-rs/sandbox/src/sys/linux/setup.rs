@@ -146,7 +146,10 @@ pub(super) fn confine_supervised(
     program: &Program,
 ) -> Result<RawFd, Failure> {
     let listener = confine(confinement, program, Filter::install_with_listener)?;
-    listener.ok_or(("installing the seccomp filter", io::ErrorKind::NotFound.into()))
+    listener.ok_or((
+        "installing the seccomp filter",
+        io::ErrorKind::NotFound.into(),
+    ))
 }
 
 fn confine<T>(

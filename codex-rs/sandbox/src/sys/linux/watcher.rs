@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{check, execve};
 use super::setup::{self, Confinement, Failure, Program};
 use super::supervisor::{self, Supervisor};
 use super::tree::{self, Reaped};
+use super::{check, execve};
 use crate::plan::Plan;
 use crate::spawn::{self, Outcome};
 use crate::wire::Message;
@@ -112,19 +112,30 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
     let command = spawn::receive(control).map_err(at("waiting for the command"))?;
     let deadline = plan.limits.timeout.map(|limit| Instant::now() + limit);
     let program = setup::program(&command)?;
-    let supervision = plan.confinement.as_ref().and_then(|c| Some((c, c.supervision.as_ref()?)));
+    let supervision = plan
+        .confinement
+        .as_ref()
+        .and_then(|c| Some((c, c.supervision.as_ref()?)));
     let (started, mut supervisor) = match supervision {
         None => (Started::unsupervised(&confinement, &program)?, None),
         Some((confined, rules)) => {
             let (started, listener) = Started::supervised(&confinement, &program)?;
-            let control = control.try_clone().map_err(at("sharing the control socket"))?;
+            let control = control
+                .try_clone()
+                .map_err(at("sharing the control socket"))?;
             let first = started.pid;
             let supervisor = Supervisor::new(rules, &confined.filter, listener, control, first);
             (started, Some(supervisor))
         }
     };
     started.go()?;
-    let watched = watch(control, &children, started.pid, deadline, supervisor.as_mut());
+    let watched = watch(
+        control,
+        &children,
+        started.pid,
+        deadline,
+        supervisor.as_mut(),
+    );
     tree::end();
     if let Some(mut supervisor) = supervisor {
         supervisor.finish();
@@ -215,7 +226,10 @@ extern "C" fn become_supervised(start: *mut libc::c_void) -> i32 {
     let arguments = &start.arguments;
     // SAFETY: both descriptors are in our copy of the helper's table.
     let (ready, go) = unsafe {
-        (BorrowedFd::borrow_raw(start.ready), BorrowedFd::borrow_raw(start.go))
+        (
+            BorrowedFd::borrow_raw(start.ready),
+            BorrowedFd::borrow_raw(start.go),
+        )
     };
     if rustix::io::write(ready, &byte) != Ok(1) || rustix::io::read(go, &mut byte) != Ok(1) {
         return 127;
@@ -263,7 +277,12 @@ impl<'a> Started<'a> {
             failure: None,
         };
         let mut stack = vec![0_u128; STACK / size_of::<u128>()];
-        let pid = clone(&mut stack, libc::CLONE_VFORK, become_command, (&raw mut start).cast())?;
+        let pid = clone(
+            &mut stack,
+            libc::CLONE_VFORK,
+            become_command,
+            (&raw mut start).cast(),
+        )?;
         match start.failure {
             Some(failure) => Err(failure),
             None => Ok(Self {
@@ -297,7 +316,9 @@ impl<'a> Started<'a> {
         let pid = clone(&mut stack, 0, become_supervised, (&raw mut *start).cast())?;
         // Where it ends before it is ready, this was the last writer.
         drop(ready_writer);
-        let _ = ready.read(&mut [0]).map_err(at("waiting for the command's process"))?;
+        let _ = ready
+            .read(&mut [0])
+            .map_err(at("waiting for the command's process"))?;
         let number = match start.listener.take() {
             Some(Ok(number)) => number,
             Some(Err(failure)) => return Err(failure),
@@ -360,7 +381,10 @@ fn watch(
         if left == Some(Duration::ZERO) {
             return Ok(Outcome::TimedOut);
         }
-        let again = supervisor.as_ref().filter(|s| s.has_waiting()).map(|_| supervisor::AGAIN);
+        let again = supervisor
+            .as_ref()
+            .filter(|s| s.has_waiting())
+            .map(|_| supervisor::AGAIN);
         let wait = [left, again].into_iter().flatten().min();
         let listener = supervisor.as_ref().map_or(-1, |s| s.descriptor());
         let mut ready = [

@@ -122,7 +122,10 @@ mod tests {
         let Ok(Address::Internet(address)) = parse(v4) else {
             panic!("no address");
         };
-        assert_eq!((address.ip.to_string().as_str(), address.port), ("93.184.216.34", 443));
+        assert_eq!(
+            (address.ip.to_string().as_str(), address.port),
+            ("93.184.216.34", 443)
+        );
         assert!(!address.is_loopback());
         let mut mapped = vec![10, 0, 0, 53, 0, 0, 0, 0];
         mapped.extend("::ffff:127.0.0.53".parse::<Ipv6Addr>().unwrap().octets());
@@ -131,8 +134,14 @@ mod tests {
             panic!("no address");
         };
         assert!(address.is_loopback());
-        assert_eq!(parse(b"\x01\0/run/a\0junk".to_vec()), Ok(Address::File(b"/run/a".to_vec())));
-        assert_eq!(parse(b"\x01\0\0name".to_vec()), Ok(Address::Abstract(b"name".to_vec())));
+        assert_eq!(
+            parse(b"\x01\0/run/a\0junk".to_vec()),
+            Ok(Address::File(b"/run/a".to_vec()))
+        );
+        assert_eq!(
+            parse(b"\x01\0\0name".to_vec()),
+            Ok(Address::Abstract(b"name".to_vec()))
+        );
         assert_eq!(parse(b"\x01\0".to_vec()), Ok(Address::Unnamed));
         assert_eq!(parse(vec![1]), Err(libc::EINVAL));
         assert_eq!(parse(vec![2, 0, 1]), Err(libc::EINVAL));

@@ -92,7 +92,8 @@ impl Denials {
         if self.allowed.is_none() {
             self.allowed = Some(decision.clone());
         }
-        if self.first_written.len() < MAX_WRITTEN_SHOWN && !self.first_written.contains(&write.path) {
+        if self.first_written.len() < MAX_WRITTEN_SHOWN && !self.first_written.contains(&write.path)
+        {
             self.first_written.push(write.path.clone());
         }
     }

@@ -62,7 +62,8 @@ impl Supervisor<'_> {
         source: &Stat,
     ) -> Option<Result<(), Errno>> {
         let is_file = type_of(source) == FileType::RegularFile;
-        (is_file && protected::is_settings(&to.path)).then(|| self.change_settings(task, from, to, source))
+        (is_file && protected::is_settings(&to.path))
+            .then(|| self.change_settings(task, from, to, source))
     }
 
     fn change_settings(
@@ -74,7 +75,10 @@ impl Supervisor<'_> {
     ) -> Result<(), Errno> {
         self.permit_write(task, from.path.clone(), WriteKind::Rename)?;
         let new = contents(from)?;
-        let made = to.path.parent().is_some_and(|directory| self.made.holds(directory));
+        let made = to
+            .path
+            .parent()
+            .is_some_and(|directory| self.made.holds(directory));
         let old = match (made, to.stat()?) {
             (false, Some(_)) => Some(contents(to)?),
             // Settings that were not there, in a repository that was, change something too.
@@ -88,7 +92,11 @@ impl Supervisor<'_> {
         };
         self.permit(task, request.view(), libc::EACCES)?;
         // The task may hold the judged file open: what becomes the settings is another one.
-        let own = write_new(from, &request.new, Mode::from_raw_mode(source.st_mode & 0o7777))?;
+        let own = write_new(
+            from,
+            &request.new,
+            Mode::from_raw_mode(source.st_mode & 0o7777),
+        )?;
         let renamed = rustix::fs::renameat(&from.directory, &own, &to.directory, &to.name);
         let (left, result) = match renamed {
             Ok(()) => (from.name.as_bytes(), Ok(())),
@@ -130,7 +138,8 @@ impl Supervisor<'_> {
         // `git worktree add` has noted in its own directory for whom that is (gitdir, in
         // gitrepository-layout(5)).
         let worktrees = self.made.0.iter().filter(|made| {
-            made.parent().is_some_and(|parent| parent.ends_with(".git/worktrees"))
+            made.parent()
+                .is_some_and(|parent| parent.ends_with(".git/worktrees"))
         });
         let mut own = worktrees.filter(|made| {
             let noted = std::fs::read(made.join("gitdir")).unwrap_or_default();
@@ -146,7 +155,9 @@ fn contents(named: &Named) -> Result<Vec<u8>, Errno> {
     let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
     let mut text = Vec::new();
     let limit = MAX_CONFIG as u64 + 1;
-    let read = File::from(file.map_err(number)?).take(limit).read_to_end(&mut text);
+    let read = File::from(file.map_err(number)?)
+        .take(limit)
+        .read_to_end(&mut text);
     read.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))?;
     // What is longer is refused as unreadable by whoever judges it.
     Ok(text)

@@ -124,7 +124,13 @@ impl Listener {
     }
 
     /// Puts a copy of `file` in the place of the task's descriptor `number`.
-    pub(super) fn replace(&self, id: u64, file: &OwnedFd, number: i32, close_on_exec: bool) -> Result<(), i32> {
+    pub(super) fn replace(
+        &self,
+        id: u64,
+        file: &OwnedFd,
+        number: i32,
+        close_on_exec: bool,
+    ) -> Result<(), i32> {
         let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
         let request = libc::seccomp_notif_addfd {
             id,
@@ -140,6 +146,8 @@ impl Listener {
         let (descriptor, code) = (self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD);
         // SAFETY: the structure outlives the call, which reads it.
         let added = check(unsafe { libc::ioctl(descriptor, code, &raw const *request) }.into());
-        added.map(drop).map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))
+        added
+            .map(drop)
+            .map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use codex_protocol::request::{FileWrite, Requested as _, WriteKind};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, UTIME_NOW, XattrFlags,
+    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, UTIME_NOW, Uid, XattrFlags,
 };
 
 use super::Supervisor;
@@ -109,7 +109,12 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn change_mode(&mut self, task: Task, subject: Subject, mode: u32) -> Result<Answer, Errno> {
+    pub(super) fn change_mode(
+        &mut self,
+        task: Task,
+        subject: Subject,
+        mode: u32,
+    ) -> Result<Answer, Errno> {
         let held = self.subject(task, subject)?;
         if type_of(&held.stat) == FileType::Symlink {
             return Err(libc::EOPNOTSUPP);
@@ -134,7 +139,12 @@ impl Supervisor<'_> {
         Ok(DONE)
     }
 
-    pub(super) fn change_times(&mut self, task: Task, subject: Subject, times: Times) -> Result<Answer, Errno> {
+    pub(super) fn change_times(
+        &mut self,
+        task: Task,
+        subject: Subject,
+        times: Times,
+    ) -> Result<Answer, Errno> {
         let times = read_times(task, times)?;
         let held = self.subject(task, subject)?;
         if type_of(&held.stat) == FileType::Symlink {
@@ -168,7 +178,12 @@ impl Supervisor<'_> {
         Ok(DONE)
     }
 
-    pub(super) fn remove_attribute(&mut self, task: Task, subject: Subject, name: u64) -> Result<Answer, Errno> {
+    pub(super) fn remove_attribute(
+        &mut self,
+        task: Task,
+        subject: Subject,
+        name: u64,
+    ) -> Result<Answer, Errno> {
         let name = attribute(task, name)?;
         self.still_waits()?;
         let held = self.subject(task, subject)?;

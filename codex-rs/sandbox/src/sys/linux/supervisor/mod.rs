@@ -160,6 +160,10 @@ impl<'p> Supervisor<'p> {
         gate::decide(&self.rules.policy, request)
     }
 
+    fn moves_file_by_file(&self, from: &std::path::Path, to: &std::path::Path) -> bool {
+        gate::moves_file_by_file(&self.rules.policy, from, to)
+    }
+
     /// Lets a request pass that the gate allows; records any other, and gives `errno` for it.
     fn permit(&mut self, task: Task, request: Request<'_>, errno: Errno) -> Result<(), Errno> {
         let decision = self.decide(request);
@@ -202,7 +206,12 @@ impl<'p> Supervisor<'p> {
         self.act(task, call, notification)
     }
 
-    fn act(&mut self, task: Task, call: Call, notification: &Notification) -> Result<Answer, Errno> {
+    fn act(
+        &mut self,
+        task: Task,
+        call: Call,
+        notification: &Notification,
+    ) -> Result<Answer, Errno> {
         const HERE: i32 = libc::AT_FDCWD;
         let [a, b, c, d, e, _] = notification.arguments;
         // The kernel takes the low half of what it declares as `int`.
@@ -316,7 +325,12 @@ impl<'p> Supervisor<'p> {
             Call::ProcessVmReadv => self.other_process(task, "process_vm_readv", int(a)),
             Call::ProcessVmWritev => self.other_process(task, "process_vm_writev", int(a)),
             Call::Ioctl => self.refuse_control_code(task, b as u32),
-            Call::Fcntl => self.refuse(task, "fcntl", Some(fcntl_name(int(b)).to_owned()), libc::EPERM),
+            Call::Fcntl => self.refuse(
+                task,
+                "fcntl",
+                Some(fcntl_name(int(b)).to_owned()),
+                libc::EPERM,
+            ),
         }
     }
 
@@ -352,7 +366,12 @@ impl<'p> Supervisor<'p> {
                 let (call, errno) = (rule.call.clone(), errno(rule.refusal));
                 self.refuse(task, &call, None, errno)
             }
-            None => self.refuse(task, &format!("call {number}, which is unknown"), None, libc::ENOSYS),
+            None => self.refuse(
+                task,
+                &format!("call {number}, which is unknown"),
+                None,
+                libc::ENOSYS,
+            ),
         }
     }
 

@@ -37,7 +37,12 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn make_directory(&mut self, task: Task, path: Path, mode: u32) -> Result<Answer, Errno> {
+    pub(super) fn make_directory(
+        &mut self,
+        task: Task,
+        path: Path,
+        mode: u32,
+    ) -> Result<Answer, Errno> {
         let named = self.free(task, path)?;
         self.permit_write(task, named.path.clone(), WriteKind::MakeDirectory)?;
         self.with_umask_of(task);
@@ -71,7 +76,12 @@ impl Supervisor<'_> {
         Ok(DONE)
     }
 
-    pub(super) fn remove(&mut self, task: Task, path: Path, flags: AtFlags) -> Result<Answer, Errno> {
+    pub(super) fn remove(
+        &mut self,
+        task: Task,
+        path: Path,
+        flags: AtFlags,
+    ) -> Result<Answer, Errno> {
         let (not_a_name, write) = match flags.contains(AtFlags::REMOVEDIR) {
             true => (libc::EINVAL, WriteKind::RemoveDirectory),
             false => (libc::EISDIR, WriteKind::Delete),
@@ -125,16 +135,35 @@ impl Supervisor<'_> {
             true => WriteKind::RenameDirectory,
             false => WriteKind::Rename,
         };
+        if write == WriteKind::RenameDirectory
+            && (self.moves_file_by_file(&from.path, &to.path)
+                || flags.contains(RenameFlags::EXCHANGE)
+                    && self.moves_file_by_file(&to.path, &from.path))
+        {
+            return Err(libc::EXDEV);
+        }
         self.permit_write(task, from.path.clone(), write)?;
         self.permit_write(task, to.path.clone(), write)?;
-        rustix::fs::renameat_with(&from.directory, &from.given(), &to.directory, &to.given(), flags)
-            .map_err(number)?;
+        rustix::fs::renameat_with(
+            &from.directory,
+            &from.given(),
+            &to.directory,
+            &to.given(),
+            flags,
+        )
+        .map_err(number)?;
         self.made.remove(&from.path);
         self.made.remove(&to.path);
         Ok(DONE)
     }
 
-    pub(super) fn link(&mut self, task: Task, from: Path, to: Path, flags: AtFlags) -> Result<Answer, Errno> {
+    pub(super) fn link(
+        &mut self,
+        task: Task,
+        from: Path,
+        to: Path,
+        flags: AtFlags,
+    ) -> Result<Answer, Errno> {
         let text = task.path(from.address)?;
         self.still_waits()?;
         let finder = self.finder(task);
@@ -179,7 +208,12 @@ impl Supervisor<'_> {
         Ok(DONE)
     }
 
-    pub(super) fn symbolic_link(&mut self, task: Task, target: u64, path: Path) -> Result<Answer, Errno> {
+    pub(super) fn symbolic_link(
+        &mut self,
+        task: Task,
+        target: u64,
+        path: Path,
+    ) -> Result<Answer, Errno> {
         let target: CString = task.path(target)?;
         if target.is_empty() {
             return Err(libc::ENOENT);
@@ -191,7 +225,12 @@ impl Supervisor<'_> {
         Ok(DONE)
     }
 
-    pub(super) fn truncate(&mut self, task: Task, path: Path, length: i64) -> Result<Answer, Errno> {
+    pub(super) fn truncate(
+        &mut self,
+        task: Task,
+        path: Path,
+        length: i64,
+    ) -> Result<Answer, Errno> {
         let length = u64::try_from(length).map_err(|_| libc::EINVAL)?;
         let text = task.path(path.address)?;
         self.still_waits()?;

@@ -97,7 +97,8 @@ impl Supervisor<'_> {
                 if opening.has(libc::O_TMPFILE) && type_of(&stat) == FileType::Directory =>
             {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let directory = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
+                let directory =
+                    rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
                 let held = Held::new(directory.map_err(number)?)?;
                 self.open_unnamed(task, opening, held.path.join(UNNAMED), &held.link())
             }
@@ -197,7 +198,8 @@ impl Supervisor<'_> {
             None => WriteKind::Create,
         };
         if write == WriteKind::Create
-            && let Some(made) = self.make_pointer(task, named, Mode::from_raw_mode(opening.mode & 0o7777))
+            && let Some(made) =
+                self.make_pointer(task, named, Mode::from_raw_mode(opening.mode & 0o7777))
         {
             return made.map(|file| opening.opened(file));
         }

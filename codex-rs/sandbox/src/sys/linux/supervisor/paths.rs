@@ -201,7 +201,10 @@ impl Finder<'_> {
     fn last(self, start: &Start, path: &CStr) -> Result<Last, Errno> {
         let path = self.translated(path.to_bytes());
         let bytes = path.as_slice();
-        let length = bytes.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+        let length = bytes
+            .iter()
+            .rposition(|b| *b != b'/')
+            .map_or(0, |at| at + 1);
         let (trimmed, rest) = bytes.split_at(length);
         let slash = !rest.is_empty();
         let (parent, name) = match trimmed.iter().rposition(|b| *b == b'/') {

@@ -60,7 +60,9 @@ impl Supervisor<'_> {
             i32::MIN..-1 => {
                 let group = pid.unsigned_abs().cast_signed();
                 let members = tree::group(group);
-                if members.iter().any(|member| self.is_inside(*member)) && !members.iter().any(|m| self.is_own(*m)) {
+                if members.iter().any(|member| self.is_inside(*member))
+                    && !members.iter().any(|m| self.is_own(*m))
+                {
                     return Ok(Answer::Continue);
                 }
                 match members.is_empty() {

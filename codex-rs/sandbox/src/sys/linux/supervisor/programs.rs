@@ -23,7 +23,13 @@ const MAX_SCRIPTS: usize = 5;
 impl Supervisor<'_> {
     /// The kernel starts the program itself: what it may start by itself, raced or not, Landlock
     /// holds to the list and the loaders, and what a loader then loads comes to [`Self::map`].
-    pub(super) fn execute(&mut self, task: Task, at: i32, path: u64, flags: i32) -> Result<Answer, Errno> {
+    pub(super) fn execute(
+        &mut self,
+        task: Task,
+        at: i32,
+        path: u64,
+        flags: i32,
+    ) -> Result<Answer, Errno> {
         if self.is_first(task) {
             return Ok(Answer::Continue);
         }
@@ -46,7 +52,12 @@ impl Supervisor<'_> {
         Ok(Answer::Continue)
     }
 
-    fn permit_program(&mut self, task: Task, program: PathBuf, scripts: usize) -> Result<(), Errno> {
+    fn permit_program(
+        &mut self,
+        task: Task,
+        program: PathBuf,
+        scripts: usize,
+    ) -> Result<(), Errno> {
         let interpreter = interpreter(&program);
         let request = spawn(program);
         self.permit(task, request.view(), libc::EACCES)?;
@@ -79,7 +90,6 @@ impl Supervisor<'_> {
         self.permit(task, request.view(), libc::EACCES)?;
         Ok(Answer::Continue)
     }
-
 }
 
 fn spawn(program: PathBuf) -> ProcessSpawn {
@@ -96,10 +106,15 @@ fn interpreter(program: &Path) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::openat(CWD, program, flags, Mode::empty()).ok()?;
     let mut line = Vec::new();
-    std::fs::File::from(file).take(FIRST_LINE as u64).read_to_end(&mut line).ok()?;
+    std::fs::File::from(file)
+        .take(FIRST_LINE as u64)
+        .read_to_end(&mut line)
+        .ok()?;
     let rest = line.strip_prefix(b"#!")?;
     let line = rest.split(|b| *b == b'\n').next()?;
-    let mut words = line.split(|b| matches!(b, b' ' | b'\t' | 0)).filter(|w| !w.is_empty());
+    let mut words = line
+        .split(|b| matches!(b, b' ' | b'\t' | 0))
+        .filter(|w| !w.is_empty());
     words.next().map(<[u8]>::to_vec)
 }
 
@@ -111,9 +126,8 @@ fn is_library(held: &Held) -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
-    let writable = |path: &CStr| {
-        rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::empty()).is_ok()
-    };
+    let writable =
+        |path: &CStr| rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::empty()).is_ok();
     let parent = held.path.parent().unwrap_or(Path::new("/"));
     let c_path = |path: &Path| std::ffi::CString::new(path.as_os_str().as_bytes());
     match (c_path(&held.path), c_path(parent)) {

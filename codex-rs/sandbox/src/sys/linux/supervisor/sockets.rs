@@ -67,7 +67,13 @@ impl Sockets {
 }
 
 impl Supervisor<'_> {
-    pub(super) fn socket(&mut self, task: Task, domain: i32, kind: i32, protocol: i32) -> Result<Answer, Errno> {
+    pub(super) fn socket(
+        &mut self,
+        task: Task,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<Answer, Errno> {
         let plain = match (domain, kind & TYPE) {
             (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM) => {
                 matches!(protocol, 0 | libc::IPPROTO_TCP | libc::IPPROTO_MPTCP)
@@ -96,9 +102,18 @@ impl Supervisor<'_> {
         })
     }
 
-    pub(super) fn refuse_socket(&mut self, task: Task, call: &str, domain: i32, kind: i32) -> Result<Answer, Errno> {
+    pub(super) fn refuse_socket(
+        &mut self,
+        task: Task,
+        call: &str,
+        domain: i32,
+        kind: i32,
+    ) -> Result<Answer, Errno> {
         let name = FAMILIES.iter().find(|(family, _)| *family == domain);
-        let mut argument = name.map_or_else(|| format!("family {domain}"), |(_, name)| (*name).to_owned());
+        let mut argument = name.map_or_else(
+            || format!("family {domain}"),
+            |(_, name)| (*name).to_owned(),
+        );
         match kind & TYPE {
             libc::SOCK_RAW => argument.push_str(", SOCK_RAW"),
             libc::SOCK_DGRAM if domain == libc::AF_UNIX => argument.push_str(", SOCK_DGRAM"),
@@ -117,7 +132,13 @@ impl Supervisor<'_> {
         Err(errno)
     }
 
-    pub(super) fn connect(&mut self, task: Task, fd: i32, at: u64, length: u64) -> Result<Answer, Errno> {
+    pub(super) fn connect(
+        &mut self,
+        task: Task,
+        fd: i32,
+        at: u64,
+        length: u64,
+    ) -> Result<Answer, Errno> {
         let address = address::read(task, at, length)?;
         self.still_waits()?;
         match address {
@@ -173,9 +194,14 @@ impl Supervisor<'_> {
             connect(socket, address)?;
             return Ok(Answer::Value(0));
         }
-        let before = rustix::net::sockopt::socket_timeout(socket, rustix::net::sockopt::Timeout::Send);
+        let before =
+            rustix::net::sockopt::socket_timeout(socket, rustix::net::sockopt::Timeout::Send);
         let set = |time| {
-            rustix::net::sockopt::set_socket_timeout(socket, rustix::net::sockopt::Timeout::Send, time)
+            rustix::net::sockopt::set_socket_timeout(
+                socket,
+                rustix::net::sockopt::Timeout::Send,
+                time,
+            )
         };
         set(Some(TURN)).map_err(number)?;
         let connected = connect(socket, address);
@@ -231,7 +257,9 @@ impl Supervisor<'_> {
         match address {
             Address::File(path) => {
                 let text = CString::new(path).map_err(|_| libc::EINVAL)?;
-                let named = self.finder(task).named(libc::AT_FDCWD, &text, libc::EADDRINUSE)?;
+                let named = self
+                    .finder(task)
+                    .named(libc::AT_FDCWD, &text, libc::EADDRINUSE)?;
                 if !is_free(&named.stat()) {
                     return Err(libc::EADDRINUSE);
                 }
@@ -249,7 +277,13 @@ impl Supervisor<'_> {
 
     /// A message with an address. The kernel sends it: from a socket in the private network it
     /// gets nowhere else, and unix sockets that take addresses are not made.
-    pub(super) fn send(&mut self, task: Task, fd: i32, at: u64, length: u64) -> Result<Answer, Errno> {
+    pub(super) fn send(
+        &mut self,
+        task: Task,
+        fd: i32,
+        at: u64,
+        length: u64,
+    ) -> Result<Answer, Errno> {
         let to = match address::read(task, at, length)? {
             Address::Internet(internet) => Some(internet),
             Address::Unspecified => address::unspecified_as_ipv4(task, at, length),
@@ -265,7 +299,13 @@ impl Supervisor<'_> {
 
     /// `sendmsg` and `sendmmsg`: `count` headers of `step` bytes, each beginning with the address
     /// and length of its address (`struct msghdr`, recvmsg(2)).
-    pub(super) fn send_messages(&mut self, task: Task, fd: i32, at: u64, count: u64) -> Result<Answer, Errno> {
+    pub(super) fn send_messages(
+        &mut self,
+        task: Task,
+        fd: i32,
+        at: u64,
+        count: u64,
+    ) -> Result<Answer, Errno> {
         let step = size_of::<libc::mmsghdr>() as u64;
         for n in 0..count.min(MESSAGES) {
             let mut header = [0; 12];
@@ -300,6 +340,8 @@ fn connect(socket: &OwnedFd, address: &[u8]) -> Result<(), Errno> {
     let connected = unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) };
     match connected {
         0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)),
+        _ => Err(std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO)),
     }
 }

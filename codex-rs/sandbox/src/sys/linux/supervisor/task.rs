@@ -61,7 +61,9 @@ impl Task {
         };
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`; the other address
         // is the task's, and only read.
-        let read = unsafe { libc::process_vm_readv(self.tid, &raw const local, 1, &raw const remote, 1, 0) };
+        let read = unsafe {
+            libc::process_vm_readv(self.tid, &raw const local, 1, &raw const remote, 1, 0)
+        };
         usize::try_from(read).map_err(|_| {
             match std::io::Error::last_os_error().raw_os_error() {
                 Some(libc::EFAULT) => libc::EFAULT,
@@ -72,7 +74,12 @@ impl Task {
     }
 
     /// Reads text up to its closing zero, at most `limit` bytes with it.
-    pub(super) fn text(self, address: u64, limit: usize, too_long: Errno) -> Result<CString, Errno> {
+    pub(super) fn text(
+        self,
+        address: u64,
+        limit: usize,
+        too_long: Errno,
+    ) -> Result<CString, Errno> {
         if address == 0 {
             return Err(libc::EFAULT);
         }
@@ -116,10 +123,11 @@ impl Task {
         if fd < 0 {
             return Err(libc::EBADF);
         }
-        self.open(&format!("/proc/{}/fd/{fd}", self.tid)).map_err(|errno| match errno {
-            libc::ENOENT => libc::EBADF,
-            other => other,
-        })
+        self.open(&format!("/proc/{}/fd/{fd}", self.tid))
+            .map_err(|errno| match errno {
+                libc::ENOENT => libc::EBADF,
+                other => other,
+            })
     }
 
     fn open(self, path: &str) -> Result<OwnedFd, Errno> {
