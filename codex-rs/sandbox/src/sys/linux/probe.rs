@@ -14,22 +14,36 @@ pub(super) fn capabilities() -> Capabilities {
 
 /// Yama keeps processes from looking into any other from this value on: kernel documentation,
 /// `admin-guide/LSM/Yama.rst`.
-const NOBODY_BUT_ADMINISTRATORS: u32 = 2;
+const NOBODY_BUT_ADMINISTRATORS: u64 = 2;
 
 fn can_supervise() -> bool {
-    let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
-    let closed = yama.is_ok_and(|text| {
-        let scope: Result<u32, _> = text.trim().parse();
-        scope.map_or(true, |scope| scope >= NOBODY_BUT_ADMINISTRATORS)
-    });
+    let closed =
+        setting("kernel/yama/ptrace_scope").is_some_and(|s| s >= NOBODY_BUT_ADMINISTRATORS);
     // Of several listeners the kernel allows one, and an outer filter may allow none: where there
     // is a filter already, it has to be tried.
     seccomp::can_ask() && !closed && (!seccomp::is_filtered() || succeeds(0, listen))
 }
 
-/// Network namespaces come with a user namespace of one's own.
+/// Whether a process without privileges can make a network namespace, which comes with a user
+/// namespace of its own.
+///
+/// Trying it takes the kernel a millisecond, so it is tried only where an outer filter may have a
+/// say; else the settings are asked that can forbid it (namespaces(7), Debian's and Ubuntu's
+/// additions). Where something else does, the first socket that a command asks for is refused, and
+/// recorded so.
 fn can_make_network() -> bool {
-    succeeds(libc::CLONE_NEWUSER, end)
+    let forbidden = setting("user/max_user_namespaces") == Some(0)
+        || setting("user/max_net_namespaces") == Some(0)
+        || setting("kernel/unprivileged_userns_clone") == Some(0)
+        || setting("kernel/apparmor_restrict_unprivileged_userns") == Some(1);
+    !forbidden
+        && (!seccomp::is_filtered() || succeeds(libc::CLONE_NEWUSER | libc::CLONE_NEWNET, end))
+}
+
+/// A number of `/proc/sys`. `None` where the kernel has no such setting.
+fn setting(name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
+    text.trim().parse().ok()
 }
 
 extern "C" fn end(_: *mut libc::c_void) -> i32 {
