@@ -155,6 +155,8 @@ pub(crate) enum Command {
     /// Show the configuration and where each value comes from
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say what this machine can enforce of each profile, what is missing, and what to do
+    Doctor(Doctor),
     /// Watch the agent fix a bug in a small project: the model is a recording, all else is real
     Demo(Demo),
     /// Print a shell's completion script
@@ -515,6 +517,19 @@ pub(crate) struct ConfigShow {
     #[arg(long)]
     pub(crate) origin: bool,
 
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex doctor
+  codex doctor --profile workspace-write && codex exec --profile workspace-write 'fix the test'
+  codex doctor --json
+
+Exit: 0 the chosen profile can be enforced here, 4 it cannot.")]
+pub(crate) struct Doctor {
     /// One JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ mod args;
 mod audit;
 mod config;
 mod demo;
+mod doctor;
 mod exec;
 mod failure;
 mod image;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Audit(command) => audit::run(global, &command),
         Command::Policy(command) => policy::run(global, &command),
         Command::Config(command) => policy::show_config(global, &command),
+        Command::Doctor(doctor) => doctor::run(global, &doctor),
         Command::Demo(demo) => demo::run(global, &demo),
         Command::Completion(completion) => manual::completion(&completion),
         Command::Man(man) => manual::page(&man),

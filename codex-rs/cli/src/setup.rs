@@ -166,8 +166,22 @@ fn flags(global: &Global) -> Flags {
 }
 
 impl Base {
-    /// Reads the configuration and resolves places and rights.
+    /// Reads the configuration and resolves places and rights. Refuses a workspace that holds too
+    /// much.
     pub(crate) fn new(
+        global: &Global,
+        grants: &Grants,
+        added: &[PathBuf],
+    ) -> Result<Self, Failure> {
+        let base = Self::anywhere(global, grants, added)?;
+        if base.loaded.config.rights.profile != SecurityProfile::Trusted {
+            base.places().check_workspaces().or_fail(Kind::Refused)?;
+        }
+        Ok(base)
+    }
+
+    /// The same for what only looks: also where no run would be allowed.
+    pub(crate) fn anywhere(
         global: &Global,
         grants: &Grants,
         added: &[PathBuf],
@@ -187,9 +201,6 @@ impl Base {
             .collect();
         let places = places::places(&workspace, &added, home.as_deref(), &codex_home)
             .or_fail(Kind::Usage)?;
-        if rights.profile != SecurityProfile::Trusted {
-            places.check_workspaces().or_fail(Kind::Refused)?;
-        }
         let audit_path = log_path(&loaded, &codex_home);
         let mut layer = places::layer(rights.profile, places);
         layer.add_secrets(PathPattern::exactly(

@@ -18,6 +18,7 @@ mod all {
     mod fixture;
     mod hostile;
     mod interrupts;
+    mod ladder;
     mod long_task;
     mod manual;
     mod output_schema;

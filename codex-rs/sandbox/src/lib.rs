@@ -14,7 +14,10 @@
 //! of the agent's secrets, and the agent's death ends it.
 
 pub mod capability;
+pub mod doctor;
+pub mod ladder;
 pub mod landlock;
+pub mod measure;
 pub mod plan;
 pub mod report;
 pub mod seccomp;

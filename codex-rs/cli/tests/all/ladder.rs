@@ -1,0 +1,278 @@
+//! Machines that enforce less than this one, imitated by an outer filter that makes system calls
+//! fail: what `codex doctor` says of each, and what runs there. A lower level never passes
+//! silently.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use codex_test_support::{Item, RunOutput, TestEnv, json_lines, run};
+use serde_json::{Value, json};
+
+use super::fixture::{KEY, binary, exec, model, of_operation, output_of, says, shell, told};
+
+/// What one kind of machine is expected to do.
+struct Rung {
+    /// The features that it lacks, in the words of the program that hides them.
+    lacks: &'static [&'static str],
+    /// The level of each confined profile.
+    level: &'static str,
+    /// Whether that is enough to run without the person's consent.
+    runs: bool,
+    /// Whether a command starts once the person accepts the lowest level.
+    accepted: bool,
+    /// A part of what is told where it does not run.
+    told: &'static str,
+    /// Features that the report has to name as missing.
+    missing: &'static [&'static str],
+}
+
+/// What this version makes of each kind of machine, this one first.
+const RUNGS: &[Rung] = &[
+    Rung {
+        lacks: &[],
+        level: "partial",
+        runs: true,
+        accepted: true,
+        told: "",
+        missing: &["a supervisor of system calls"],
+    },
+    Rung {
+        lacks: &["user-notification"],
+        level: "partial",
+        runs: true,
+        accepted: true,
+        told: "",
+        missing: &["a supervisor of system calls"],
+    },
+    Rung {
+        lacks: &["user-namespaces"],
+        level: "partial",
+        runs: true,
+        accepted: true,
+        told: "",
+        missing: &["a supervisor of system calls"],
+    },
+    Rung {
+        lacks: &["landlock"],
+        level: "minimum",
+        runs: false,
+        accepted: true,
+        told: "without Landlock",
+        missing: &["Landlock"],
+    },
+    Rung {
+        lacks: &["seccomp"],
+        level: "minimum",
+        runs: false,
+        accepted: true,
+        told: "without seccomp filters",
+        missing: &["seccomp filters"],
+    },
+    Rung {
+        lacks: &["landlock", "seccomp"],
+        level: "minimum",
+        runs: false,
+        accepted: false,
+        told: "without Landlock",
+        missing: &["Landlock", "seccomp filters"],
+    },
+];
+
+/// The program that hides features.
+fn outer_filter(env: &TestEnv) -> PathBuf {
+    let program = env.root().join("outer_filter");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/outer_filter.c");
+    let compiled = run(Command::new("cc").arg("-o").arg(&program).arg(source));
+    assert_eq!(compiled.code, Some(0), "{compiled:#?}");
+    program
+}
+
+/// `codex` on such a machine.
+fn codex_without(env: &TestEnv, rung: &Rung, arguments: &[&str]) -> RunOutput {
+    let mut command = env.command(&env.root().join("outer_filter"));
+    command
+        .args(rung.lacks)
+        .arg("--")
+        .arg(binary())
+        .args(arguments);
+    run(&mut command)
+}
+
+/// The reported state of a profile.
+fn state<'r>(report: &'r Value, profile: &str) -> &'r Value {
+    let profiles = report["profiles"].as_array().unwrap();
+    profiles.iter().find(|p| p["profile"] == profile).unwrap()
+}
+
+#[test]
+fn the_doctor_says_what_each_machine_enforces() {
+    let env = TestEnv::new();
+    outer_filter(&env);
+    for rung in RUNGS {
+        let output = codex_without(&env, rung, &["doctor", "--json"]);
+        let context = format!("without {:?}: {output:#?}", rung.lacks);
+        assert_eq!(
+            output.code,
+            Some(if rung.runs { 0 } else { 4 }),
+            "{context}"
+        );
+        let report = json_lines(&output.stdout).pop().unwrap();
+        assert_eq!(report["v"], 1);
+        for profile in ["Offline", "WorkspaceWrite"] {
+            let state = state(&report, profile);
+            assert_eq!(state["level"], rung.level, "{profile} {context}");
+            assert_eq!(state["required"], "partial", "{context}");
+            assert_eq!(state["runs"], rung.runs, "{profile} {context}");
+            let refused = state["refused"].as_str().unwrap_or_default();
+            assert!(refused.contains(rung.told), "{context}");
+            for feature in rung.missing {
+                let wanted = state["wanted"].as_array().unwrap();
+                let missing = wanted.iter().find(|w| w["by"] == *feature).unwrap();
+                assert_eq!(missing["enforced"], false, "{feature} {context}");
+                for part in ["wanted", "consequence", "remedy"] {
+                    assert!(
+                        missing[part].as_str().is_some_and(|t| !t.is_empty()),
+                        "{context}"
+                    );
+                }
+            }
+        }
+        assert_eq!(state(&report, "Trusted")["runs"], true);
+
+        let accepted = codex_without(&env, rung, &["doctor", "--accept-level", "minimum"]);
+        let expected = if rung.accepted { 0 } else { 4 };
+        assert_eq!(accepted.code, Some(expected), "{accepted:#?}");
+        for feature in rung.missing {
+            assert!(accepted.stdout.contains(feature), "{accepted:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_lower_level_never_passes_silently() {
+    let env = TestEnv::new();
+    outer_filter(&env);
+    for rung in RUNGS {
+        let context = format!("without {:?}", rung.lacks);
+        let output = codex_without(
+            &env,
+            rung,
+            &["sandbox", "--report", "json", "--", "echo", "ran"],
+        );
+        if rung.runs {
+            assert_eq!(output.stdout, "ran\n", "{context}: {output:#?}");
+            let report = json_lines(&output.stderr).pop().unwrap();
+            assert_eq!(report["level"], rung.level, "{context}");
+            continue;
+        }
+        let error = told(&output, 125);
+        assert!(error.contains(rung.told), "{context}: {error}");
+        assert!(
+            error.contains("--accept-level minimum"),
+            "{context}: {error}"
+        );
+        assert_eq!(output.stdout, "", "{context}");
+
+        let arguments = ["sandbox", "--accept-level", "minimum", "--report", "json"];
+        let command = [&arguments[..], &["--", "echo", "ran"]].concat();
+        let output = codex_without(&env, rung, &command);
+        if !rung.accepted {
+            let error = told(&output, 125);
+            assert!(error.contains("none is started"), "{context}: {error}");
+            assert_eq!(output.stdout, "", "{context}");
+            continue;
+        }
+        assert_eq!(output.stdout, "ran\n", "{context}: {output:#?}");
+        let report = json_lines(&output.stderr).pop().unwrap();
+        assert_eq!(report["level"], "minimum", "{context}");
+        let accepted = of_operation(&env, "profile_change").pop().unwrap();
+        assert_eq!(accepted["rule"], "profile.level", "{accepted}");
+        assert_eq!(accepted["target"], "level minimum", "{accepted}");
+        assert_eq!(accepted["detail"]["until"], "end of run", "{accepted}");
+    }
+}
+
+#[test]
+fn an_agents_run_is_refused_before_the_model_is_asked() {
+    let env = TestEnv::new();
+    outer_filter(&env);
+    let server = model(&env, vec![says("never said")]);
+    for rung in RUNGS.iter().filter(|r| !r.runs) {
+        let mut command = env.command(&env.root().join("outer_filter"));
+        command.args(rung.lacks).arg("--").arg(binary());
+        let output = run(command.args(["exec", "do it"]).env("TEST_KEY", KEY));
+        let error = told(&output, 4);
+        assert!(error.contains(rung.told), "{error}");
+    }
+    assert_eq!(server.turns().len(), 0);
+}
+
+#[test]
+fn where_nothing_can_be_enforced_codexs_own_tools_work_and_no_command_starts() {
+    let env = TestEnv::new();
+    outer_filter(&env);
+    env.write("notes.txt", "the text\n");
+    let server = model(
+        &env,
+        vec![
+            super::fixture::calls(vec![
+                shell("c1", "echo started > started.txt; echo started"),
+                super::fixture::read_file("c2", json!({ "path": "notes.txt" })),
+                Item::function_call(
+                    "c3",
+                    "write_file",
+                    json!({ "path": "made.txt", "content": "x" }).to_string(),
+                ),
+            ]),
+            says("done"),
+        ],
+    );
+    let mut command = env.command(&env.root().join("outer_filter"));
+    command.args(["landlock", "seccomp", "--"]).arg(binary());
+    let arguments = ["exec", "--accept-level", "minimum", "do it"];
+    let output = run(command.args(arguments).env("TEST_KEY", KEY));
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains("none is started"), "{output:#?}");
+    assert!(output_of(&server, 1, "c1").contains("none is started"));
+    assert!(output_of(&server, 1, "c2").contains("the text"));
+    assert!(output_of(&server, 1, "c3").contains("no file can be written"));
+    for made in ["started.txt", "made.txt"] {
+        assert!(!env.workspace().join(made).exists(), "{made}");
+    }
+    // The same with a machine that confines: the command runs.
+    let server = model(
+        &env,
+        vec![
+            super::fixture::calls(vec![shell("c1", "echo started")]),
+            says("done"),
+        ],
+    );
+    let output = run(&mut exec(&env, &["do it"]));
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output_of(&server, 1, "c1").contains("started"));
+}
+
+#[test]
+fn the_doctor_speaks_to_people_and_looks_where_no_run_is_allowed() {
+    let env = TestEnv::new();
+    let output = super::fixture::run_codex(&env, &["doctor"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    for part in [
+        "Offline (chosen)",
+        "enforced",
+        "missing",
+        "to do:",
+        "NetReadOnly",
+        "Trusted",
+    ] {
+        assert!(output.stdout.contains(part), "{part} in {output:#?}");
+    }
+    assert_eq!(output.stderr, "");
+    let home = env.home().to_str().unwrap().to_owned();
+    let output = super::fixture::run_codex(&env, &["doctor", "-C", &home]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stdout.contains("home directory"), "{output:#?}");
+    let output = super::fixture::run_codex(&env, &["doctor", "--profile", "net-read-only"]);
+    assert_eq!(output.code, Some(4), "{output:#?}");
+    assert!(!env.codex_home().join("audit").exists(), "it only looks");
+}
