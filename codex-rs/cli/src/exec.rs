@@ -15,7 +15,7 @@ use codex_protocol::event::{Event, EventSink, ItemDetails};
 use codex_protocol::ids::SessionId;
 use codex_protocol::model::{Content, Item};
 use codex_protocol::security_profile::SecurityProfile;
-use codex_sandbox::plan::{Limits, Terminal};
+use codex_sandbox::plan::{CannotEnforce, Limits, Terminal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -106,15 +106,20 @@ fn go(
     let chosen = provider::choose(&base, flags, earlier, &setup.permissions)?;
     // A profile that cannot be enforced is told before the model is asked, not with the first
     // command.
-    let (_, report) = setup
-        .workbench
-        .plan(
-            setup.permissions.policy(),
-            Terminal::None,
-            Limits::default(),
-        )
-        .or_fail(Kind::CannotEnforce)?;
-    print::level(global, &report);
+    let planned = setup.workbench.plan(
+        setup.permissions.policy(),
+        Terminal::None,
+        Limits::default(),
+    );
+    match planned {
+        Ok((_, report)) => print::level(global, &report),
+        // The person accepted that: codex's own tools stand behind the gate, and each command is
+        // refused.
+        Err(error @ CannotEnforce::Nothing(_)) => {
+            print::warning(global.color, &error.to_string());
+        }
+        Err(error) => return Err(Failure::new(Kind::CannotEnforce, error)),
+    }
 
     if !flags.json {
         let painter = Painter::for_stderr(global.color);

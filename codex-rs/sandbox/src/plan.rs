@@ -112,6 +112,11 @@ pub enum CannotEnforce {
         /// What is missing.
         missing: Vec<Missing>,
     },
+    /// The machine can confine nothing at all, so no accepted level lets a command start.
+    #[error(
+        "the {0} profile cannot confine a command on this machine, so none is started: there is neither Landlock nor seccomp; 'codex doctor' says what to do"
+    )]
+    Nothing(SecurityProfile),
     /// A path was denied under a profile that confines nothing.
     #[error(
         "--deny-read cannot be enforced under the Trusted profile, which confines nothing; choose another profile, or leave it out"
@@ -186,6 +191,9 @@ pub fn plan(
                 level,
                 missing,
             });
+        }
+        if capabilities.landlock_abi == 0 && !capabilities.seccomp {
+            return Err(CannotEnforce::Nothing(profile));
         }
         let confined = policy
             .layers()
