@@ -82,7 +82,7 @@ impl Report {
 }
 
 /// What is missing where a workspace is larger than what is looked at before a command.
-pub(crate) const UNSEEN_FILES: Missing = Missing {
+pub const UNSEEN_FILES: Missing = Missing {
     feature: "a look at the whole workspace",
     consequence: ".env files beyond the first entries looked at can be read by commands",
     level: Level::Partial,

@@ -1,6 +1,14 @@
 //! Plans are data: what they hold is the same on every host, and stands here to be read.
 
-#![allow(clippy::unwrap_used, reason = "the whole binary is tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the whole binary is tests"
+)]
+
+mod all {
+    mod pages;
+}
 
 use std::path::PathBuf;
 
