@@ -20,6 +20,8 @@ pub mod landlock;
 pub mod measure;
 pub mod plan;
 pub mod report;
+pub mod seatbelt;
+pub mod seatbelt_log;
 pub mod seccomp;
 pub mod spawn;
 pub mod survey;

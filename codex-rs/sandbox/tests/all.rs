@@ -8,6 +8,7 @@
 
 mod all {
     mod pages;
+    mod seatbelt;
 }
 
 use std::path::PathBuf;
