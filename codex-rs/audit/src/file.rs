@@ -1,22 +1,13 @@
 //! Opening the file so that nobody else can have a hand in it, and locking it.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-
 use crate::Fault;
-
-/// Only the owner reads and writes.
-const FILE_MODE: u32 = 0o600;
-const DIRECTORY_MODE: u32 = 0o700;
-/// Write permission of group and others.
-const OTHERS_WRITE: u32 = 0o022;
+use crate::sys::{self, open};
 
 /// How long a process waits for the lock. A holder keeps it for some microseconds; one that was
 /// stopped while holding it must not hang everybody else, so they refuse instead.
@@ -27,11 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// Opens the log for appending, and makes it, and its directory, if need be.
 pub(crate) fn open_to_append(path: &Path) -> Result<File, Fault> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(parent)
-            .map_err(Fault::Directory)?;
+        sys::make_private_directory(parent).map_err(Fault::Directory)?;
     }
     let mut options = OpenOptions::new();
     // Not `create` at once: a file that is made has a directory entry to bring to the disk.
@@ -40,15 +27,7 @@ pub(crate) fn open_to_append(path: &Path) -> Result<File, Fault> {
         Err(Fault::Open(e)) if e.kind() == ErrorKind::NotFound => create(&mut options, path)?,
         other => other?,
     };
-    let own = rustix::process::geteuid().as_raw();
-    let metadata = regular(&file)?;
-    if metadata.uid() != own {
-        let owner = metadata.uid();
-        return Err(Fault::Owner { owner, own });
-    }
-    if metadata.mode() & OTHERS_WRITE != 0 {
-        return Err(Fault::Writable(metadata.mode() & 0o7777));
-    }
+    sys::check_owner(&regular(&file)?)?;
     Ok(file)
 }
 
@@ -56,8 +35,7 @@ fn create(options: &mut OpenOptions, path: &Path) -> Result<File, Fault> {
     match open(options.create_new(true), path) {
         Ok(file) => {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-            let directory = File::open(parent.unwrap_or(Path::new("."))).map_err(Fault::Sync)?;
-            directory.sync_all().map_err(Fault::Sync)?;
+            sys::sync_directory(parent.unwrap_or(Path::new("."))).map_err(Fault::Sync)?;
             Ok(file)
         }
         // Another process was quicker.
@@ -75,20 +53,6 @@ pub(crate) fn open_to_read(path: &Path) -> Result<File, Fault> {
     Ok(file)
 }
 
-fn open(options: &mut OpenOptions, path: &Path) -> Result<File, Fault> {
-    // NONBLOCK: a pipe that stands there is refused and not waited for.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    options
-        .mode(FILE_MODE)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|e| match Errno::from_io_error(&e) {
-            Some(Errno::LOOP) => Fault::Symlink,
-            Some(Errno::ISDIR | Errno::NXIO) => Fault::NotAFile,
-            _ => Fault::Open(e),
-        })
-}
-
 fn regular(file: &File) -> Result<Metadata, Fault> {
     let metadata = file.metadata().map_err(Fault::Open)?;
     if metadata.is_file() {
@@ -101,7 +65,7 @@ fn regular(file: &File) -> Result<Metadata, Fault> {
 /// How long the file is now.
 pub(crate) fn length(file: &File) -> Result<u64, Fault> {
     let metadata = file.metadata().map_err(Fault::Read)?;
-    if metadata.nlink() == 0 {
+    if sys::is_removed(&metadata) {
         return Err(Fault::Removed);
     }
     Ok(metadata.len())
@@ -119,10 +83,7 @@ pub(crate) fn put_aside(log: &Path, bytes: &[u8]) -> Result<PathBuf, Fault> {
     for n in 1..=MOST {
         let to = name(n);
         let mut options = OpenOptions::new();
-        let written = options
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
+        let written = sys::private(options.write(true).create_new(true))
             .open(&to)
             .and_then(|mut file| {
                 let written = io::Write::write_all(&mut file, bytes).and_then(|()| file.sync_all());

@@ -20,6 +20,7 @@
 
 mod error;
 mod file;
+mod sys;
 mod tail;
 
 pub mod chain;

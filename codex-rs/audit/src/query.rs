@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufRead;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::reader::{self, LineReader, LogReader, ReadError};
 use crate::record::{self, MAX_LINE, Record};
-use crate::{AuditError, Fault, chain, file, tail};
+use crate::{AuditError, Fault, chain, file, sys, tail};
 
 /// Which records are wanted: those that fit all that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,7 +155,7 @@ fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Option<Vec<Row>>
                 let more = BLOCK.min(start);
                 start -= more;
                 let mut block = vec![0; usize::try_from(more).unwrap_or_default()];
-                file.read_exact_at(&mut block, start).map_err(reading)?;
+                sys::read_exact_at(&file, &mut block, start).map_err(reading)?;
                 block.append(&mut bytes);
                 bytes = block;
                 continue;

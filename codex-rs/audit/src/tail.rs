@@ -1,11 +1,11 @@
 //! Where a log ends, found without reading all of it.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use crate::Fault;
 use crate::chain::{self, Link, START};
 use crate::record::MAX_LINE;
+use crate::sys;
 
 /// How much is read at first: several ordinary records.
 const FIRST_LOOK: u64 = 4 << 10;
@@ -32,7 +32,7 @@ pub(crate) fn read(file: &File, length: u64) -> Result<Tail, Fault> {
     loop {
         let from = length - look;
         let mut bytes = vec![0; usize::try_from(look).map_err(|_| Fault::Foreign)?];
-        file.read_exact_at(&mut bytes, from).map_err(Fault::Read)?;
+        sys::read_exact_at(file, &mut bytes, from).map_err(Fault::Read)?;
         if let Some(tail) = find(&bytes, from)? {
             return Ok(tail);
         }
