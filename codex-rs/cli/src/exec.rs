@@ -16,7 +16,7 @@ use codex_protocol::ids::SessionId;
 use codex_protocol::model::{Content, Item};
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::plan::{CannotEnforce, Limits, Terminal};
-use tokio::signal::unix::{SignalKind, signal};
+use codex_sandbox::signals::Signals;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Exec, ExecCommand, ExecFlags, Global};
@@ -239,8 +239,7 @@ pub(crate) fn converse(
     let runtime = setup::runtime()?;
     let ended = runtime.block_on(async {
         let interrupt = CancellationToken::new();
-        let mut interrupted = signal(SignalKind::interrupt()).or_fail(Kind::Work)?;
-        let mut terminated = signal(SignalKind::terminate()).or_fail(Kind::Work)?;
+        let mut signals = Signals::handle().or_fail(Kind::Work)?;
         let mut session = Session::new(parts).or_fail(Kind::Work)?;
         let ended = {
             let turn = session.turn(input, &interrupt);
@@ -248,8 +247,7 @@ pub(crate) fn converse(
             loop {
                 tokio::select! {
                     ended = &mut turn => break ended,
-                    _ = interrupted.recv() => interrupt.cancel(),
-                    _ = terminated.recv() => interrupt.cancel(),
+                    _ = signals.next() => interrupt.cancel(),
                 }
             }
         };

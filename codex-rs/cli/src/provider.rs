@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use codex_protocol::model::{Model, ReasoningEffort};
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::Recorded;
 use codex_protocol::request::ModelRequest;
+use codex_sandbox::private;
 use serde_json::Value;
 
 use crate::args::ExecFlags;
@@ -92,11 +92,8 @@ fn recorded(chosen: Chosen, flags: &ExecFlags) -> Result<Chosen, Failure> {
         return Ok(chosen);
     };
     let name = path.display().to_string();
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path);
+    let mut options = OpenOptions::new();
+    let file = private::file(options.create(true).append(true)).open(path);
     let file =
         file.map_err(|e| Failure::usage(format!("the recording '{name}' cannot be written: {e}")))?;
     let model = RecordedModel::new(chosen.model, name, file);
@@ -261,8 +258,7 @@ fn key(codex_home: &Path, names: &[String]) -> Result<Option<Secret>, Failure> {
 }
 
 fn read_keys(path: &Path) -> io::Result<Value> {
-    let mode = fs::metadata(path)?.mode();
-    if mode & 0o077 != 0 {
+    if private::is_shared(&fs::metadata(path)?) {
         return Err(io::Error::other("others can read it; run chmod 600 on it"));
     }
     // What the parser says could quote the file, which holds keys.

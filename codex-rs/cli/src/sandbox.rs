@@ -10,9 +10,9 @@ use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::Observation;
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::plan::{Limits, Terminal};
+use codex_sandbox::signals::{Signal, Signals};
 use codex_sandbox::spawn::{self, Outcome, Ready, Running, SpawnError};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Global, ReportForm, Sandbox};
 use crate::failure::{Failure, Kind, OrFail as _};
@@ -116,7 +116,7 @@ fn start(
     let runtime = setup::runtime()?;
     let signals = {
         let _context = runtime.enter();
-        Signals::handle()?
+        Signals::handle().or_fail(Kind::Work)?
     };
     let ended = match ready.start(&recorded) {
         Ok(running) => runtime.block_on(watch(running, signals, &setup.permissions)),
@@ -143,24 +143,6 @@ fn start(
     })
 }
 
-/// The signals that a person or a program ends a command with.
-struct Signals {
-    interrupt: Signal,
-    quit: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn handle() -> Result<Self, Failure> {
-        let of = |kind| signal(kind).or_fail(Kind::Work);
-        Ok(Self {
-            interrupt: of(SignalKind::interrupt())?,
-            quit: of(SignalKind::quit())?,
-            terminate: of(SignalKind::terminate())?,
-        })
-    }
-}
-
 /// Waits for the command. Ctrl-C goes to it as well, and it may act on it as it likes; we stay to
 /// see it end. A request to terminate ends it.
 async fn watch(
@@ -174,9 +156,10 @@ async fn watch(
     loop {
         tokio::select! {
             ended = &mut wait => return ended.map(Outcome::status),
-            _ = signals.interrupt.recv() => {}
-            _ = signals.quit.recv() => {}
-            _ = signals.terminate.recv() => return Ok(TERMINATED),
+            signal = signals.next() => match signal {
+                Signal::Interrupt => {}
+                Signal::Terminate => return Ok(TERMINATED),
+            },
         }
     }
 }

@@ -16,9 +16,9 @@ use codex_sandbox::capability::Capabilities;
 use codex_sandbox::plan::{self, CannotEnforce, Limits, Plan, Terminal, Wishes};
 use codex_sandbox::report::{Level, Report};
 use codex_sandbox::spawn::{self, Outcome, Running, SpawnError, Streams};
+use codex_sandbox::streams::{self, Receiver, Sender};
 use codex_sandbox::survey;
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 
 use crate::output::{Capture, Captured};
 
@@ -164,9 +164,9 @@ impl Workbench {
         &self,
         policy: &Policy,
         command: &Recorded<Authorized<ProcessSpawn>>,
-    ) -> Result<(Running, pipe::Sender, pipe::Receiver), CommandError> {
+    ) -> Result<(Running, Sender, Receiver), CommandError> {
         let (stdin, writer) = io::pipe()?;
-        let writer = pipe::Sender::from_owned_fd(writer.into())?;
+        let writer = streams::sender(writer)?;
         let (running, reader) = self.begin(policy, command, None, stdin.into())?;
         Ok((running, writer, reader))
     }
@@ -177,7 +177,7 @@ impl Workbench {
         command: &Recorded<Authorized<ProcessSpawn>>,
         timeout: Option<Duration>,
         stdin: Stdio,
-    ) -> Result<(Running, pipe::Receiver), CommandError> {
+    ) -> Result<(Running, Receiver), CommandError> {
         let limits = Limits {
             timeout,
             ..Limits::default()
@@ -190,7 +190,7 @@ impl Workbench {
             stderr: writer.into(),
         };
         let running = spawn::spawn(command, &plan, streams, &self.helper)?;
-        Ok((running, pipe::Receiver::from_owned_fd(reader.into())?))
+        Ok((running, streams::receiver(reader)?))
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use codex_protocol::ids::SessionId;
 use codex_protocol::model::{Item, Usage};
 use codex_protocol::security_profile::SecurityProfile;
+use codex_sandbox::private;
 use serde::{Deserialize, Serialize};
 
 /// The first line: what the session is.
@@ -133,16 +133,10 @@ impl Store {
             let path = path.clone();
             move |cause| StoreError::Io { what, path, cause }
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(failed("made"))?;
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
+        private::directory(directory).map_err(failed("made"))?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true);
+        let file = private::file(&mut options)
             .open(&path)
             .map_err(failed("made"))?;
         let mut store = Self { path, file };

@@ -60,6 +60,8 @@ pub fn examine(
         limits: Limits::default(),
         terminal: Terminal::None,
         accept,
+        audit_reads: false,
+        shared_memory: None,
     };
     let (Report { level, missing }, refused) =
         match plan::plan(policy, capabilities, survey, wishes) {

@@ -29,6 +29,8 @@ const NEWEST_ABI: u32 = 7;
 pub const FULL: Capabilities = Capabilities {
     landlock_abi: NEWEST_ABI,
     seccomp: true,
+    user_notification: true,
+    network_namespace: true,
 };
 
 /// Linux, from the top down. Kernel versions: landlock(7).
@@ -40,6 +42,20 @@ pub const RUNGS: &[Rung] = &[
     with_landlock("Landlock ABI 3 (Linux 6.2)", 3),
     with_landlock("Landlock ABI 2 (Linux 5.19)", 2),
     with_landlock("Landlock ABI 1 (Linux 5.13)", 1),
+    Rung {
+        name: "no user or network namespaces",
+        capabilities: Capabilities {
+            network_namespace: false,
+            ..FULL
+        },
+    },
+    Rung {
+        name: "no user notification",
+        capabilities: Capabilities {
+            user_notification: false,
+            ..FULL
+        },
+    },
     with_landlock("seccomp without Landlock", 0),
     Rung {
         name: "Landlock without seccomp",

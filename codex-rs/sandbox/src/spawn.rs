@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
-use crate::sys::{self, Helper};
+use crate::sys::{self, Control, Helper};
 use crate::wire::Message;
 
 /// The first argument that makes this binary a helper instead of an agent. Must be looked at
@@ -118,7 +116,7 @@ pub(crate) struct Command {
 /// ends it: without a permitted command nothing starts.
 #[derive(Debug)]
 pub struct Ready {
-    control: BufReader<UnixStream>,
+    control: BufReader<Control>,
     helper: Helper,
     /// The helper has said that all is ended.
     ended: bool,
@@ -136,9 +134,9 @@ pub struct Running {
 /// # Errors
 /// When the helper cannot be started or does not take the plan.
 pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, SpawnError> {
-    let (mut ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
-    let helper =
-        sys::start_helper(helper, theirs.as_fd(), streams).map_err(setup("starting the helper"))?;
+    let (mut ours, theirs) = sys::control_pair().map_err(setup("making the control socket"))?;
+    let helper = sys::start_helper(helper, sys::lend(&theirs), streams)
+        .map_err(setup("starting the helper"))?;
     drop(theirs);
     send(&mut ours, plan).map_err(setup("writing the plan"))?;
     Ok(Ready::new(ours, helper))
@@ -150,7 +148,7 @@ pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, Sp
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_sharing_streams(plan: &Plan, helper: &Path) -> Result<Ready, SpawnError> {
-    let (ours, theirs) = UnixStream::pair().map_err(setup("making the control socket"))?;
+    let (ours, theirs) = sys::control_pair().map_err(setup("making the control socket"))?;
     if let Some(helper) = sys::copy_as_helper(theirs, plan).map_err(setup("starting the helper"))? {
         return Ok(Ready::new(ours, helper));
     }
@@ -176,7 +174,7 @@ pub fn spawn(
 }
 
 impl Ready {
-    fn new(control: UnixStream, helper: Helper) -> Self {
+    fn new(control: Control, helper: Helper) -> Self {
         Self {
             control: BufReader::new(control),
             helper,
@@ -214,7 +212,7 @@ impl Ready {
 }
 
 /// Sends one message: its length as 4 bytes, little-endian, then JSON.
-fn send(control: &mut UnixStream, message: &impl Serialize) -> io::Result<()> {
+fn send(control: &mut Control, message: &impl Serialize) -> io::Result<()> {
     let mut text = vec![0; LENGTH];
     serde_json::to_writer(&mut text, message)?;
     let length = u32::try_from(text.len() - LENGTH)
@@ -256,18 +254,10 @@ impl Running {
     /// # Errors
     /// As [`Running::wait`].
     pub async fn wait_async(mut self, observer: &Observer<'_>) -> Result<Outcome, SpawnError> {
-        use tokio::io::AsyncBufReadExt as _;
-        let failed = |cause| SpawnError::Setup {
-            step: "watching the helper".to_owned(),
-            cause,
-        };
-        let socket = self.ready.control.get_ref().try_clone().map_err(failed)?;
-        socket.set_nonblocking(true).map_err(failed)?;
-        let socket = tokio::net::UnixStream::from_std(socket).map_err(failed)?;
-        let mut lines = tokio::io::BufReader::new(socket);
+        let mut lines =
+            sys::Lines::of(self.ready.control.get_ref()).map_err(setup("watching the helper"))?;
         loop {
-            let mut line = String::new();
-            let _ = lines.read_line(&mut line).await;
+            let line = lines.next().await;
             if let Some(ended) = self.take(&line, observer) {
                 return ended;
             }
@@ -302,14 +292,14 @@ impl Drop for Ready {
     /// Closing the control socket makes the helper end the command's whole tree and then itself.
     /// Waiting for it here keeps the promise that nothing outlives the call.
     fn drop(&mut self) {
-        let _ = self.control.get_ref().shutdown(std::net::Shutdown::Both);
+        sys::close(self.control.get_mut());
         self.helper.wait(self.ended);
     }
 }
 
 /// Reads a message as codex sent it. The length is bounded: 64 MiB holds any argument list that
 /// the kernel takes (`ARG_MAX` and the plan's paths).
-pub(crate) fn receive<T: DeserializeOwned>(control: &mut UnixStream) -> io::Result<T> {
+pub(crate) fn receive<T: DeserializeOwned>(control: &mut Control) -> io::Result<T> {
     const LIMIT: u32 = 64 << 20;
     let mut length = [0; LENGTH];
     control.read_exact(&mut length)?;

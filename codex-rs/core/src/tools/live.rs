@@ -16,9 +16,9 @@ use codex_protocol::record::{Observation, RecordError, Recorded};
 use codex_protocol::request::ProcessSpawn;
 use codex_protocol::tool::Fatal;
 use codex_sandbox::spawn::{Outcome, Running};
+use codex_sandbox::streams::{Receiver, Sender};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ pub(super) struct Live {
     shown: String,
     recorded: Recorded<Authorized<ProcessSpawn>>,
     permissions: Permissions,
-    stdin: tokio::sync::Mutex<Option<pipe::Sender>>,
+    stdin: tokio::sync::Mutex<Option<Sender>>,
     state: Mutex<State>,
     changed: Notify,
     stop: CancellationToken,
@@ -123,7 +123,7 @@ impl Live {
         shown: String,
         recorded: Recorded<Authorized<ProcessSpawn>>,
         permissions: &Permissions,
-        (running, stdin, stdout): (Running, pipe::Sender, pipe::Receiver),
+        (running, stdin, stdout): (Running, Sender, Receiver),
         place: PathBuf,
     ) -> Arc<Self> {
         let whole = Capture::new(place);
@@ -160,7 +160,7 @@ impl Live {
     }
 
     /// The command's task.
-    async fn attend(self: Arc<Self>, running: Running, mut stdout: pipe::Receiver) {
+    async fn attend(self: Arc<Self>, running: Running, mut stdout: Receiver) {
         let observer = |observation: &Observation| {
             let recorded = self.refused.observe(&self.permissions, observation);
             self.changed.notify_waiters();

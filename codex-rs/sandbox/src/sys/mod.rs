@@ -10,6 +10,16 @@ mod unsupported;
 #[cfg(not(target_os = "linux"))]
 use unsupported as platform;
 
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as family;
+
+pub(crate) use family::{
+    Control, Handlers, close, control_pair, is_shared, lend, private_directory, private_file,
+    Lines, receiver, sender,
+};
 pub(crate) use platform::{Helper, copy_as_helper, probe, start_helper};
 
+pub use family::{Receiver, Sender};
 pub use platform::{run_helper, this_binary};
