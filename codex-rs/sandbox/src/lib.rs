@@ -13,6 +13,7 @@
 //! where a supervisor of the command's system calls belongs: it is single-threaded, holds none
 //! of the agent's secrets, and the agent's death ends it.
 
+pub mod appcontainer;
 pub mod capability;
 pub mod doctor;
 pub mod ladder;

@@ -7,6 +7,7 @@
 )]
 
 mod all {
+    mod appcontainer;
     mod pages;
     mod seatbelt;
 }
