@@ -121,6 +121,10 @@ pub const RULES: &[(Rule, &str)] = &[
         "unix sockets are reached in the workspace and the private temporary directory alone",
     ),
     (
+        rule::NET_SOCKET,
+        "sockets other than those for TCP, UDP and unix streams are closed to commands",
+    ),
+    (
         rule::PRIVILEGE_KERNEL,
         "the kernel's privileged calls are closed to commands",
     ),
@@ -206,6 +210,8 @@ pub mod rule {
     pub const NET_LOOPBACK: Rule = Rule("net.loopback");
     /// Unix sockets.
     pub const NET_UNIX: Rule = Rule("net.unix");
+    /// Other kinds of sockets.
+    pub const NET_SOCKET: Rule = Rule("net.socket");
     /// Kernel surface.
     pub const PRIVILEGE_KERNEL: Rule = Rule("privilege.kernel");
     /// Terminal injection.

@@ -75,6 +75,7 @@ fn decide_in(layer: &Layer, request: Request<'_>) -> Decision {
         Request::NetworkAccess(access) => network::access(layer, verdict, access),
         Request::NetworkRead(read) => network::read(layer, verdict, read),
         Request::UnixSocket(socket) => network::unix_socket(layer, verdict, socket),
+        Request::SocketKind(_) => kernel::socket(verdict),
         Request::KernelCall(_) => kernel::call(verdict),
         Request::TerminalControl(_) => kernel::terminal(verdict),
         Request::ProcessControl(_) => kernel::process(verdict),

@@ -201,6 +201,16 @@ pub struct KernelCall {
     pub argument: Option<String>,
 }
 
+/// Making a socket of a kind that leads past what is judged: raw ones, other families, datagrams
+/// between processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketKind {
+    /// The call: `socket`, `socketpair`.
+    pub call: String,
+    /// Its family, and its type where that is what is refused: `AF_INET, SOCK_RAW`.
+    pub kind: String,
+}
+
 /// Putting characters into a terminal as if a person had typed them, or driving its console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TerminalControl {
@@ -312,6 +322,8 @@ pub enum Request<'a> {
     NetworkRead(&'a NetworkRead),
     /// See [`UnixSocket`].
     UnixSocket(&'a UnixSocket),
+    /// See [`SocketKind`].
+    SocketKind(&'a SocketKind),
     /// See [`KernelCall`].
     KernelCall(&'a KernelCall),
     /// See [`TerminalControl`].
@@ -334,9 +346,10 @@ impl Request<'_> {
                 Operation::FileWrite
             }
             Self::ProcessSpawn(_) => Operation::ProcessSpawn,
-            Self::NetworkAccess(_) | Self::NetworkRead(_) | Self::UnixSocket(_) => {
-                Operation::NetworkAccess
-            }
+            Self::NetworkAccess(_)
+            | Self::NetworkRead(_)
+            | Self::UnixSocket(_)
+            | Self::SocketKind(_) => Operation::NetworkAccess,
             Self::KernelCall(_) | Self::TerminalControl(_) | Self::ProcessControl(_) => {
                 Operation::Privilege
             }
@@ -365,6 +378,7 @@ impl Request<'_> {
                 UnixAddress::Path(path) => format!("unix:{}", path.display()),
                 UnixAddress::Abstract(name) => format!("unix:@{}", String::from_utf8_lossy(name)),
             },
+            Self::SocketKind(r) => format!("{}({})", r.call, r.kind),
             Self::KernelCall(r) => match &r.argument {
                 Some(argument) => format!("{}({argument})", r.call),
                 None => r.call.clone(),
@@ -407,6 +421,7 @@ requested!(
     NetworkAccess,
     NetworkRead,
     UnixSocket,
+    SocketKind,
     KernelCall,
     TerminalControl,
     ProcessControl,

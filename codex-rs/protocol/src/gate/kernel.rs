@@ -1,4 +1,4 @@
-//! Kernel surface, other processes, the terminal, limits.
+//! Kernel surface, kinds of sockets, other processes, the terminal, limits.
 
 use super::Verdicts;
 use crate::decision::{Decision, Rule, rule};
@@ -8,6 +8,11 @@ use crate::security_profile::SecurityProfile;
 pub(super) fn call(verdict: Verdicts) -> Decision {
     let why = "the kernel's privileged calls are closed to commands";
     unless_trusted(verdict, rule::PRIVILEGE_KERNEL, why)
+}
+
+pub(super) fn socket(verdict: Verdicts) -> Decision {
+    let why = "only sockets for TCP, UDP and unix streams can be made";
+    unless_trusted(verdict, rule::NET_SOCKET, why)
 }
 
 pub(super) fn terminal(verdict: Verdicts) -> Decision {

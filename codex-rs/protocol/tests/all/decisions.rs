@@ -10,7 +10,7 @@ use codex_protocol::gate::decide;
 use codex_protocol::policy::{Grant, GrantSource, Policy, Right};
 use codex_protocol::request::{
     FileRead, FileWrite, KernelCall, ModelRequest, NetworkAccess, NetworkRead, ProcessControl,
-    ProcessSpawn, Requested, Resource, ResourceLimit, TerminalControl, Transport, UnixAddress,
+    ProcessSpawn, Requested, Resource, ResourceLimit, SocketKind, TerminalControl, Transport, UnixAddress,
     UnixSocket, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
@@ -181,7 +181,7 @@ unix /run/docker.sock
 unix /home/ada/.gnupg/S.gpg-agent
 unix @/tmp/.X11-unix/X0
 kernel mount
-kernel socket AF_PACKET
+socket AF_PACKET
 terminal TIOCSTI
 kill 17
 limit processes 2000
@@ -409,6 +409,10 @@ fn request(line: &str) -> Box<dyn Requested> {
                 argument,
             })
         }
+        "socket" => Box::new(SocketKind {
+            call: word.to_owned(),
+            kind: rest.to_owned(),
+        }),
         "terminal" => Box::new(TerminalControl {
             control: rest.to_owned(),
         }),
@@ -546,7 +550,7 @@ fn targets_say_on_what() {
         ("unix /srv/p/s", "network_access", "unix:/srv/p/s"),
         ("unix @a", "network_access", "unix:@a"),
         ("kernel mount", "privilege", "mount"),
-        ("kernel socket AF_PACKET", "privilege", "socket(AF_PACKET)"),
+        ("socket AF_PACKET", "network_access", "socket(AF_PACKET)"),
         ("terminal TIOCSTI", "privilege", "ioctl(TIOCSTI)"),
         ("kill 17", "privilege", "kill 17"),
         ("limit processes 2000", "resource_limit", "2000 processes"),

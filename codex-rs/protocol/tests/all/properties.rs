@@ -8,7 +8,8 @@ use codex_protocol::gate::{WRITABLE_DEVICES, decide, reads_all_below};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{
     FileRead, FileWrite, GitConfigChange, GitPointer, KernelCall, ModelRequest, NetworkAccess,
-    ProcessControl, ProcessSpawn, Request, Requested, Resource, ResourceLimit, TerminalControl,
+    ProcessControl, ProcessSpawn, Request, Requested, Resource, ResourceLimit, SocketKind,
+    TerminalControl,
     Transport, UnixAddress, UnixSocket, WriteKind,
 };
 use codex_protocol::secrets::{PathPattern, is_env_file};
@@ -156,6 +157,7 @@ enum Any {
     Network(NetworkAccess),
     Unix(UnixSocket),
     Kernel(KernelCall),
+    Socket(SocketKind),
     Terminal(TerminalControl),
     Process(ProcessControl),
     Limit(ResourceLimit),
@@ -173,6 +175,7 @@ impl Requested for Any {
             Self::Network(r) => r.view(),
             Self::Unix(r) => r.view(),
             Self::Kernel(r) => r.view(),
+            Self::Socket(r) => r.view(),
             Self::Terminal(r) => r.view(),
             Self::Process(r) => r.view(),
             Self::Limit(r) => r.view(),
@@ -249,11 +252,12 @@ fn beyond_a_command() -> impl Strategy<Value = Any> {
         option::of(host()),
         any::<u32>(),
         any::<u64>(),
-        0..5_u8,
+        0..6_u8,
     )
         .prop_map(|(call, argument, pid, limit, which)| match which {
             0 => Any::Kernel(KernelCall { call, argument }),
             1 => Any::Terminal(TerminalControl { control: call }),
+            5 => Any::Socket(SocketKind { call: call.clone(), kind: call }),
             2 => Any::Process(ProcessControl { call, pid }),
             3 => Any::Limit(ResourceLimit {
                 resource: Resource::Processes,
