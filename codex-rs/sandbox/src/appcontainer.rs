@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Limits;
 use crate::survey::Survey;
-use crate::wire;
+use codex_protocol::wire;
 
 /// Rights on files. Values: header `winnt.h`.
 pub mod access {

@@ -130,13 +130,19 @@ pub const MEASURES: &[Measure] = &[
         "a supervisor of system calls",
         "what the kernel denies to a command is recorded, and only listed programs start, however they are named",
         CONFINED,
-        "nothing on this machine: a later version of codex brings it",
+        "use Linux 5.14 or newer with kernel.yama.ptrace_scope below 2; inside another supervisor of system calls (codex itself, say) there is none",
     ),
     on_linux(
         "subtracted paths",
         "protected paths of the workspace are not written, metadata of other files not changed",
         WRITING,
-        "nothing on this machine: a later version of codex brings it; until then review .git/hooks and .git/config, or use the Offline profile",
+        "as for the supervisor, which subtracts them; until then review .git/hooks and .git/config, or use the Offline profile",
+    ),
+    on_linux(
+        "a network of the command's own",
+        "servers that a command starts can be reached by what it starts, and refused connections are recorded with their destination",
+        CONFINED,
+        "let ordinary users make namespaces: user.max_user_namespaces and user.max_net_namespaces above 0, kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0 where there are such settings",
     ),
     on_linux(
         "a look at the whole workspace",

@@ -154,7 +154,7 @@ pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
         .collect();
     if !capabilities.supervises() {
         missing.push(Missing {
-            feature: "a supervisor of system calls (seccomp user notification)",
+            feature: "a supervisor of system calls",
             consequence: "what the kernel denies to a command is not recorded, a listed loader starts unlisted programs, and servers cannot be started",
             level: Level::Partial,
         });
@@ -167,7 +167,7 @@ pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
         }
     } else if !capabilities.network_namespace {
         missing.push(Missing {
-            feature: "a network of the command's own (user and network namespaces)",
+            feature: "a network of the command's own",
             consequence: "commands cannot reach servers that they start, and refused connections are recorded without their destination",
             level: Level::Partial,
         });
