@@ -26,6 +26,8 @@ pub const WRITABLE_DEVICES: &[&str] = &[
     "/dev/full",
     "/dev/random",
     "/dev/urandom",
+    // The terminal that the command shares with the person anyway.
+    "/dev/tty",
 ];
 
 /// Devices that may be read: they hold nothing of this machine's.

@@ -9,11 +9,9 @@ pub mod path {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     /// Writes it.
-
+    ///
     /// # Errors
-
     /// Those of the serializer.
-
     pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
         match path.to_str() {
             Some(text) => text.serialize(to),
@@ -29,11 +27,9 @@ pub mod path {
     }
 
     /// Reads it.
-
+    ///
     /// # Errors
-
     /// When what is read is no path.
-
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
         Ok(match Either::deserialize(from)? {
             Either::Text(text) => text.into(),
@@ -51,21 +47,17 @@ pub mod optional_path {
     use super::One;
 
     /// Writes it.
-
+    ///
     /// # Errors
-
     /// Those of the serializer.
-
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
         path.clone().map(One).serialize(to)
     }
 
     /// Reads it.
-
+    ///
     /// # Errors
-
     /// When what is read is no path.
-
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<One>::deserialize(from)?.map(|One(path)| path))
     }
@@ -80,21 +72,17 @@ pub mod paths {
     use super::One;
 
     /// Writes it.
-
+    ///
     /// # Errors
-
     /// Those of the serializer.
-
     pub fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(paths.iter().cloned().map(One))
     }
 
     /// Reads it.
-
+    ///
     /// # Errors
-
     /// When what is read is no path.
-
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
         let paths = Vec::<One>::deserialize(from)?;
         Ok(paths.into_iter().map(|One(path)| path).collect())

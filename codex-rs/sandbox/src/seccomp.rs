@@ -104,9 +104,11 @@ const AF_UNIX: u32 = 1;
 const PROT_EXEC: u32 = 4;
 /// `PR_SET_DUMPABLE`, header `linux/prctl.h`.
 const PR_SET_DUMPABLE: u32 = 4;
-/// `F_SETSIG` and `F_SETLEASE`, header `linux/fcntl.h`: the one has the kernel send any signal to
-/// any process, the other makes whoever opens a file wait.
-const FILE_CONTROLS: [u32; 2] = [10, 1024];
+/// `F_SETOWN`, `F_SETSIG`, `F_SETOWN_EX` and `F_SETLEASE`, header `linux/fcntl.h`: the first three
+/// have the kernel send a signal to a process, the last makes whoever opens a file wait.
+const FILE_CONTROLS: [u32; 4] = [8, 10, 15, 1024];
+/// `FIOSETOWN` and `SIOCSPGRP`, header `asm-generic/sockios.h`: the same as `F_SETOWN`.
+const OWNER_CONTROLS: [u32; 2] = [0x8901, 0x8902];
 /// Flags with which an open can write: access mode, `O_CREAT`, `O_TRUNC`.
 const WRITING: u32 = 0o3 | 0o100 | 0o1000;
 
@@ -206,7 +208,7 @@ const PRIVILEGED: &[&str] = &[
 ];
 
 /// Calls whose absence libraries take as that of an older kernel, and then make an older one,
-/// whose arguments a filter can see. Nothing is denied by it, so nothing is recorded.
+/// whose arguments a filter can see. The supervisor looks whether they ask for what is refused.
 const ABSENT: &[&str] = &["clone3", "openat2"];
 
 /// Calls that carry out others unseen.
@@ -242,6 +244,21 @@ const SIGNALS: &[&str] = &[
     "rt_tgsigqueueinfo",
     "tgkill",
     "tkill",
+];
+
+/// Changes of user, groups and capabilities. The kernel refuses them by itself, unseen, to whom has
+/// no capability.
+const IDENTITY: &[&str] = &[
+    "capset",
+    "setfsgid",
+    "setfsuid",
+    "setgid",
+    "setgroups",
+    "setregid",
+    "setresgid",
+    "setresuid",
+    "setreuid",
+    "setuid",
 ];
 
 /// Memory and messages shared by name with processes outside.
@@ -303,7 +320,7 @@ pub fn filter(profile: SecurityProfile, watching: Watching) -> Filter {
         },
     };
     rules.refuse(PRIVILEGED, When::Always, Refusal::Eperm);
-    rules.add(ABSENT, When::Always, Then::Fail, Refusal::Enosys);
+    rules.refuse(ABSENT, When::Always, Refusal::Enosys);
     rules.refuse(UNSEEN, When::Always, Refusal::Enosys);
     rules.refuse(SHARED_BY_NAME, When::Always, Refusal::Enosys);
     rules.refuse(&["clone"], When::HasAny(0, NAMESPACE_FLAGS), Refusal::Eperm);
@@ -379,6 +396,10 @@ fn watch(rules: &mut Rules, profile: SecurityProfile, watching: Watching) {
     rules.refuse(METADATA, When::Always, Refusal::Eperm);
     rules.refuse(NEW_METADATA, When::Always, Refusal::Enosys);
     rules.refuse(SIGNALS, When::Always, Refusal::Eperm);
+    rules.refuse(IDENTITY, When::Always, Refusal::Eperm);
+    for control in OWNER_CONTROLS {
+        rules.refuse(&["ioctl"], When::Equals(1, control), Refusal::Eperm);
+    }
     for control in FILE_CONTROLS {
         rules.refuse(&["fcntl"], When::Equals(1, control), Refusal::Eperm);
     }
@@ -391,8 +412,11 @@ fn watch(rules: &mut Rules, profile: SecurityProfile, watching: Watching) {
     rules.refuse(&["bind", "connect"], When::Always, Refusal::Eacces);
     rules.refuse(&["sendto"], When::NotNull(4), Refusal::Eacces);
     rules.refuse(&["sendmsg", "sendmmsg"], When::Always, Refusal::Eacces);
-    if profile == SecurityProfile::Offline {
+    // Starting a script or program reads it.
+    if profile == SecurityProfile::Offline || watching.reads {
         rules.refuse(&["execve", "execveat"], When::Always, Refusal::Eacces);
+    }
+    if profile == SecurityProfile::Offline {
         rules.refuse(
             &["mmap"],
             When::HasAnyOfFile(2, PROT_EXEC, 4),

@@ -64,7 +64,7 @@ pub(super) enum Times {
 
 impl Supervisor<'_> {
     /// The file, once the gate has permitted the change of its metadata.
-    fn subject(&mut self, task: Task, subject: Subject) -> Result<Held, Errno> {
+    pub(super) fn subject(&mut self, task: Task, subject: Subject) -> Result<Held, Errno> {
         let held = match subject {
             Subject::Descriptor(fd) => Held::new(task.file(fd)?)?,
             Subject::Path(path, follow) => self.find(task, path, follow)?,

@@ -14,6 +14,7 @@ mod address;
 mod calls;
 mod denials;
 mod git;
+mod identity;
 mod listener;
 mod maker;
 mod metadata;
@@ -48,6 +49,12 @@ use names::Path;
 use open::Opening;
 use sockets::Sockets;
 use task::{Errno, Task};
+
+/// `AUDIT_ARCH_I386`, header `linux/audit.h`.
+const I386: u32 = 0x4000_0003;
+
+/// `__X32_SYSCALL_BIT`, header `asm/unistd.h`.
+const X32: u32 = 0x4000_0000;
 
 /// How soon what had to wait is tried again.
 pub(super) const AGAIN: Duration = Duration::from_millis(2);
@@ -197,7 +204,11 @@ impl<'p> Supervisor<'p> {
             tid: notification.tid,
         };
         if notification.architecture != ARCHITECTURE {
-            let call = format!("call {} of another architecture", notification.number);
+            let entry = match notification.architecture {
+                I386 => "i386",
+                _ => "another entry's",
+            };
+            let call = format!("{entry} call {}", notification.number);
             return self.refuse(task, &call, None, libc::ENOSYS);
         }
         let Some(call) = self.calls.find(notification.number) else {
@@ -234,6 +245,7 @@ impl<'p> Supervisor<'p> {
         match call {
             Call::Open => self.open(task, &open(HERE, a, int(b), c)),
             Call::Openat => self.open(task, &open(int(a), b, int(c), d)),
+            Call::Openat2 => self.open_how(task, int(a), b, (c, d)),
             Call::Creat => {
                 let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
                 self.open(task, &open(HERE, a, flags, b))
@@ -316,34 +328,67 @@ impl<'p> Supervisor<'p> {
             Call::Clone if names_of_bits(a as u32).is_some() => {
                 self.refuse(task, "clone", names_of_bits(a as u32), libc::EPERM)
             }
+            Call::Clone3 => self.refuse_namespaces(task, a, b),
             Call::Clone | Call::Fork | Call::Vfork => self.population(task),
             Call::Unshare => self.refuse(task, "unshare", names_of_bits(a as u32), libc::EPERM),
             // Who could not be looked into would get nothing done.
             Call::Prctl if b == 0 => Ok(Answer::Value(0)),
             Call::Prctl => Ok(Answer::Continue),
-            Call::Ptrace => self.other_process(task, "ptrace", int(b)),
-            Call::ProcessVmReadv => self.other_process(task, "process_vm_readv", int(a)),
-            Call::ProcessVmWritev => self.other_process(task, "process_vm_writev", int(a)),
-            Call::Ioctl => self.refuse_control_code(task, b as u32),
-            Call::Fcntl => self.refuse(
-                task,
-                "fcntl",
-                Some(fcntl_name(int(b)).to_owned()),
-                libc::EPERM,
-            ),
+            Call::Ptrace => self.touch(task, "ptrace", int(b)),
+            Call::ProcessVmReadv => self.touch(task, "process_vm_readv", int(a)),
+            Call::ProcessVmWritev => self.touch(task, "process_vm_writev", int(a)),
+            Call::MigratePages => self.touch(task, "migrate_pages", int(a)),
+            Call::MovePages => self.touch(task, "move_pages", int(a)),
+            Call::Kcmp if self.is_inside(int(a)) => self.touch(task, "kcmp", int(b)),
+            Call::Kcmp => self.touch(task, "kcmp", int(a)),
+            Call::PidfdGetfd => self.touch_held(task, "pidfd_getfd", int(a)),
+            Call::ProcessMadvise => self.touch_held(task, "process_madvise", int(a)),
+            Call::ProcessMrelease => self.touch_held(task, "process_mrelease", int(a)),
+            Call::Setns => self.touch_held(task, "setns", int(a)),
+            Call::Setuid => self.change_users(task, "setuid", &[a]),
+            Call::Setreuid => self.change_users(task, "setreuid", &[a, b]),
+            Call::Setresuid => self.change_users(task, "setresuid", &[a, b, c]),
+            Call::Setfsuid => self.change_file_user(task, "setfsuid", "Uid:", a),
+            Call::Setgid => self.change_groups(task, "setgid", &[a]),
+            Call::Setregid => self.change_groups(task, "setregid", &[a, b]),
+            Call::Setresgid => self.change_groups(task, "setresgid", &[a, b, c]),
+            Call::Setfsgid => self.change_file_user(task, "setfsgid", "Gid:", a),
+            Call::Setgroups => self.refuse(task, "setgroups", None, libc::EPERM),
+            Call::Capset => self.change_capabilities(task, a, b),
+            Call::Ioctl if OWNER_CODES.contains(&(b as u32)) => self.own(task, "ioctl", c),
+            Call::Ioctl => self.refuse_control_code(task, int(a), b as u32),
+            Call::Fcntl => match int(b) {
+                libc::F_SETOWN => self.signal_owner(task, "fcntl(F_SETOWN)", int(c)),
+                F_SETOWN_EX => self.own(task, "fcntl(F_SETOWN_EX)", c.saturating_add(4)),
+                other => {
+                    let name = fcntl_name(other).to_owned();
+                    self.refuse(task, "fcntl", Some(name), libc::EPERM)
+                }
+            },
         }
     }
 
-    /// Tracing and reading memory is refused of the command's own processes as well: ours is one.
-    fn other_process(&mut self, task: Task, call: &str, pid: i32) -> Result<Answer, Errno> {
-        self.refuse(task, call, Some(pid.to_string()), libc::EPERM)
+    /// `clone3` is said not to be there: libraries then call `clone`, whose flags are in registers.
+    fn refuse_namespaces(&mut self, task: Task, at: u64, size: u64) -> Result<Answer, Errno> {
+        let mut flags = [0; 8];
+        // `CLONE_ARGS_SIZE_VER0`, header `linux/sched.h`.
+        if size < 64 {
+            return Err(libc::EINVAL);
+        }
+        task.read(at, &mut flags)?;
+        match names_of_bits(u64::from_ne_bytes(flags) as u32) {
+            Some(names) => self.refuse(task, "clone3", Some(names), libc::EPERM),
+            None => Err(libc::ENOSYS),
+        }
     }
 
-    fn refuse_control_code(&mut self, task: Task, code: u32) -> Result<Answer, Errno> {
+    fn refuse_control_code(&mut self, task: Task, fd: i32, code: u32) -> Result<Answer, Errno> {
         let Some((name, types)) = crate::seccomp::control(code) else {
             return Ok(Answer::Continue);
         };
         if !types {
+            // Which file's, is what is asked first.
+            self.subject(task, Subject::Descriptor(fd))?;
             return self.refuse(task, "ioctl", Some(name.to_owned()), libc::EPERM);
         }
         let request = TerminalControl {
@@ -365,6 +410,10 @@ impl<'p> Supervisor<'p> {
             Some(rule) => {
                 let (call, errno) = (rule.call.clone(), errno(rule.refusal));
                 self.refuse(task, &call, None, errno)
+            }
+            None if number & X32 != 0 => {
+                let call = format!("x32 call {}", number & !X32);
+                self.refuse(task, &call, None, libc::ENOSYS)
             }
             None => self.refuse(
                 task,
@@ -401,6 +450,11 @@ pub(super) fn errno(refusal: Refusal) -> Errno {
         Refusal::Eafnosupport => libc::EAFNOSUPPORT,
     }
 }
+
+/// `F_SETOWN_EX`, and the codes of `ioctl` that mean `F_SETOWN`: headers `linux/fcntl.h`,
+/// `asm-generic/sockios.h`.
+const F_SETOWN_EX: i32 = 15;
+const OWNER_CODES: [u32; 2] = [0x8901, 0x8902];
 
 fn fcntl_name(command: i32) -> &'static str {
     match command {

@@ -72,7 +72,7 @@ impl Supervisor<'_> {
         self.permit_write(task, named.path.clone(), write)?;
         self.with_umask_of(task);
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        rustix::fs::mknodat(&named.directory, &named.given(), kind, mode, 0).map_err(number)?;
+        rustix::fs::mknodat(&named.directory, named.given(), kind, mode, 0).map_err(number)?;
         Ok(DONE)
     }
 
@@ -92,7 +92,7 @@ impl Supervisor<'_> {
         }
         let write = self.made.removal(&named.path, write);
         self.permit_write(task, named.path.clone(), write)?;
-        rustix::fs::unlinkat(&named.directory, &named.given(), flags).map_err(number)?;
+        rustix::fs::unlinkat(&named.directory, named.given(), flags).map_err(number)?;
         self.made.remove(&named.path);
         Ok(DONE)
     }
@@ -146,9 +146,9 @@ impl Supervisor<'_> {
         self.permit_write(task, to.path.clone(), write)?;
         rustix::fs::renameat_with(
             &from.directory,
-            &from.given(),
+            from.given(),
             &to.directory,
-            &to.given(),
+            to.given(),
             flags,
         )
         .map_err(number)?;
@@ -196,12 +196,12 @@ impl Supervisor<'_> {
                 &named.directory,
                 &named.name,
                 &to.directory,
-                &to.given(),
+                to.given(),
                 AtFlags::empty(),
             ),
             Place::Held(held) => {
                 let follow = AtFlags::SYMLINK_FOLLOW;
-                rustix::fs::linkat(CWD, held.link(), &to.directory, &to.given(), follow)
+                rustix::fs::linkat(CWD, held.link(), &to.directory, to.given(), follow)
             }
         };
         linked.map_err(number)?;
@@ -221,7 +221,7 @@ impl Supervisor<'_> {
         let named = self.free(task, path)?;
         let write = WriteKind::symlink(OsStr::from_bytes(target.as_bytes()));
         self.permit_write(task, named.path.clone(), write)?;
-        rustix::fs::symlinkat(&target, &named.directory, &named.given()).map_err(number)?;
+        rustix::fs::symlinkat(&target, &named.directory, named.given()).map_err(number)?;
         Ok(DONE)
     }
 

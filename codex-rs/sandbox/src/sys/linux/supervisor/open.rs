@@ -1,9 +1,10 @@
 //! Opening files for writing, on the task's behalf.
 
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use codex_protocol::request::{FileRead, FileWrite, Requested as _, WriteKind};
+use codex_protocol::request::{FileRead, FileWrite, ProcessControl, Requested as _, WriteKind};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::Supervisor;
@@ -25,6 +26,46 @@ pub(super) struct Opening {
 
 /// A name for what has none, in a directory: of no rule's concern, and writable where others are.
 const UNNAMED: &str = "(unnamed)";
+
+/// The terminal of whoever opens it. Ours is the task's where both are in one session.
+const TERMINAL: &str = "/dev/tty";
+
+/// What of `/proc/PID` tells what a process holds: all that the kernel shows only to whom may
+/// trace it (`ptrace_may_access`, `fs/proc`).
+const PROCESS_FILES: &[&str] = &[
+    "auxv",
+    "clear_refs",
+    "cwd",
+    "environ",
+    "exe",
+    "fd",
+    "fdinfo",
+    "io",
+    "map_files",
+    "maps",
+    "mem",
+    "ns",
+    "numa_maps",
+    "pagemap",
+    "personality",
+    "root",
+    "smaps",
+    "smaps_rollup",
+    "stack",
+    "syscall",
+];
+
+/// The process and the file of it that a path names, if it is one of those.
+fn process_file(path: &Path) -> Option<(i32, &str)> {
+    let mut names = path.strip_prefix("/proc").ok()?.iter();
+    let pid = names.next()?.to_str()?.parse().ok()?;
+    let mut name = names.next()?.to_str()?;
+    if name == "task" {
+        names.next()?;
+        name = names.next()?.to_str()?;
+    }
+    PROCESS_FILES.contains(&name).then_some((pid, name))
+}
 
 impl Opening {
     fn has(&self, flag: i32) -> bool {
@@ -70,7 +111,52 @@ impl Opening {
     }
 }
 
+/// `struct open_how`, openat2(2): flags, mode, resolve. Longer ones are of newer kernels.
+const OPEN_HOW: usize = 24;
+
 impl Supervisor<'_> {
+    /// `openat2` is said not to be there, so that libraries call `openat`; what it asks for and is
+    /// refused is recorded all the same. What is plain is carried out.
+    pub(super) fn open_how(
+        &mut self,
+        task: Task,
+        at: i32,
+        path: u64,
+        (how, size): (u64, u64),
+    ) -> Result<Answer, Errno> {
+        if size < OPEN_HOW as u64 {
+            return Err(libc::EINVAL);
+        }
+        let mut bytes = [0; OPEN_HOW];
+        task.read(how, &mut bytes)?;
+        let mut words = bytes
+            .chunks_exact(8)
+            .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+        let mut word = || words.next().unwrap_or_default();
+        let (flags, mode, resolve) = (word(), word(), word());
+        let opening = Opening {
+            at,
+            path,
+            flags: flags as u32 as i32,
+            mode: mode as u32,
+        };
+        if resolve != 0 && opening.writes() && !opening.has(libc::O_PATH) {
+            let path = task.path(path)?;
+            self.still_waits()?;
+            let path = match self.finder(task).followed(at, &path)? {
+                Place::Named(named, _) => named.path,
+                Place::Held(held) => held.path,
+            };
+            self.permit_write(task, path, WriteKind::Modify)?;
+            return Err(libc::ENOSYS);
+        }
+        match self.open(task, &opening)? {
+            // What the kernel reads of the flags after our look could have changed.
+            Answer::Continue => Err(libc::ENOSYS),
+            answer => Ok(answer),
+        }
+    }
+
     pub(super) fn open(&mut self, task: Task, opening: &Opening) -> Result<Answer, Errno> {
         if opening.has(libc::O_PATH) {
             // Gives no right to the file.
@@ -86,7 +172,7 @@ impl Supervisor<'_> {
             finder.followed(opening.at, &path)
         };
         if !opening.writes() {
-            return Ok(self.read(task, place));
+            return self.read(task, opening.at, &path, place);
         }
         match place? {
             Place::Held(held) if opening.has(libc::O_TMPFILE) => {
@@ -111,13 +197,30 @@ impl Supervisor<'_> {
 
     /// A read that is watched so that its refusal is seen. Landlock refuses it by itself, so what
     /// is allowed may go on in the kernel.
-    fn read(&mut self, task: Task, place: Result<Place, Errno>) -> Answer {
+    fn read(
+        &mut self,
+        task: Task,
+        at: i32,
+        text: &CStr,
+        place: Result<Place, Errno>,
+    ) -> Result<Answer, Errno> {
         let path = match place {
             Ok(Place::Named(named, Some(_))) => named.path,
             Ok(Place::Held(held)) if !held.is_nameless() => held.path,
+            // Of a process outside, not even what is there can be looked at.
+            Err(libc::EACCES) => self.finder(task).where_closed(at, text)?,
             // The kernel says what is wrong.
-            _ => return Answer::Continue,
+            _ => return Ok(Answer::Continue),
         };
+        if let Some((pid, name)) = process_file(&path)
+            && !self.is_inside(pid)
+        {
+            let request = ProcessControl {
+                call: format!("read {name} of"),
+                pid: pid.unsigned_abs(),
+            };
+            self.permit(task, request.view(), libc::EACCES)?;
+        }
         let is_env_file = self.rules.env_files.contains(&path);
         let request = FileRead { path };
         let decision = self.decide(request.view());
@@ -128,10 +231,10 @@ impl Supervisor<'_> {
             codex_protocol::decision::Effect::Deny => true,
         };
         if !refused {
-            return Answer::Continue;
+            return Ok(Answer::Continue);
         }
         self.denials.add(task, request.view(), &decision);
-        Answer::Errno(libc::EACCES)
+        Err(libc::EACCES)
     }
 
     fn open_unnamed(
@@ -185,12 +288,8 @@ impl Supervisor<'_> {
             Some(FileType::Directory) => return Err(libc::EISDIR),
             Some(_) if named.slash => return Err(libc::ENOTDIR),
             None if named.slash && creates => return Err(libc::EISDIR),
-            None if !creates => {
-                // Where it cannot be looked at, it is judged all the same.
-                if named.stat()?.is_none() {
-                    return Err(libc::ENOENT);
-                }
-            }
+            // Where it cannot be looked at, it is judged all the same.
+            None if !creates && matches!(named.stat()?, None) => return Err(libc::ENOENT),
             _ => {}
         }
         let write = match kind {
@@ -202,6 +301,9 @@ impl Supervisor<'_> {
                 self.make_pointer(task, named, Mode::from_raw_mode(opening.mode & 0o7777))
         {
             return made.map(|file| opening.opened(file));
+        }
+        if named.path == Path::new(TERMINAL) && !task.shares_our_terminal() {
+            return Err(libc::ENXIO);
         }
         self.permit_write(task, named.path.clone(), write)?;
         let mut mode = Mode::empty();

@@ -159,6 +159,26 @@ impl Finder<'_> {
         }
     }
 
+    /// Where a path that cannot be followed ends: the first name that is closed.
+    pub(super) fn where_closed(self, at: i32, path: &CStr) -> Result<PathBuf, Errno> {
+        let start = self.start(at, path)?;
+        let path = self.translated(path.to_bytes());
+        let mut reached = match &start {
+            Start::Root => PathBuf::from("/"),
+            Start::Directory(base) => true_path(base)?,
+        };
+        let mut end = 0;
+        for part in path.split_inclusive(|b| *b == b'/') {
+            end += part.len();
+            let name = part.strip_suffix(b"/").unwrap_or(part);
+            match self.directory(&start, path.get(..end)) {
+                Ok(directory) => reached = true_path(&directory)?,
+                Err(_) => return Ok(reached.join(OsStr::from_bytes(name))),
+            }
+        }
+        Ok(reached)
+    }
+
     fn follow(self, last: Last, links: usize) -> Result<Place, Errno> {
         let named = match last {
             Last::Directory(file) => return Held::new(file).map(Place::Held),

@@ -9,7 +9,7 @@ use super::task::{Errno, Task};
 
 impl Supervisor<'_> {
     /// Whether the process or thread is one of the command's: below us, and not our own.
-    fn is_inside(&self, pid: i32) -> bool {
+    pub(super) fn is_inside(&self, pid: i32) -> bool {
         let own = std::process::id().cast_signed();
         let mut at = pid;
         // The depth is bounded by the number of processes; what changes meanwhile ends it too.
@@ -57,20 +57,66 @@ impl Supervisor<'_> {
             // The own group: Landlock leaves out who is outside, and we are in another.
             0 => Ok(Answer::Continue),
             -1 => self.signal_everybody(task, signal),
-            i32::MIN..-1 => {
-                let group = pid.unsigned_abs().cast_signed();
-                let members = tree::group(group);
-                if members.iter().any(|member| self.is_inside(*member))
-                    && !members.iter().any(|m| self.is_own(*m))
-                {
-                    return Ok(Answer::Continue);
-                }
-                match members.is_empty() {
-                    true => Err(libc::ESRCH),
-                    false => self.refuse_control(task, "kill", group),
-                }
-            }
+            i32::MIN..-1 => self.signal_group(task, "kill", pid),
             _ => self.control(task, "kill", pid),
+        }
+    }
+
+    fn signal_group(&mut self, task: Task, call: &str, negative: i32) -> Result<Answer, Errno> {
+        let group = negative.unsigned_abs().cast_signed();
+        let members = tree::group(group);
+        if members.iter().any(|member| self.is_inside(*member))
+            && !members.iter().any(|m| self.is_own(*m))
+        {
+            return Ok(Answer::Continue);
+        }
+        match members.is_empty() {
+            true => Err(libc::ESRCH),
+            false => self.refuse_control(task, call, group),
+        }
+    }
+
+    /// Whom the kernel signals about a file: a process, a negative group, or nobody.
+    pub(super) fn signal_owner(
+        &mut self,
+        task: Task,
+        call: &str,
+        owner: i32,
+    ) -> Result<Answer, Errno> {
+        match owner {
+            i32::MIN..0 => self.signal_group(task, call, owner),
+            _ => self.control(task, call, owner),
+        }
+    }
+
+    /// The same of an owner in memory. Should it change after the look, Landlock still keeps
+    /// signals inside.
+    pub(super) fn own(&mut self, task: Task, call: &str, at: u64) -> Result<Answer, Errno> {
+        let mut owner = [0; 4];
+        task.read(at, &mut owner)?;
+        self.still_waits()?;
+        self.signal_owner(task, call, i32::from_ne_bytes(owner))
+    }
+
+    /// Tracing, reading and changing another process: refused of the command's own as well, since
+    /// ours is among them.
+    pub(super) fn touch(&mut self, task: Task, call: &str, pid: i32) -> Result<Answer, Errno> {
+        if pid == 0 || pid == task.tid || self.is_inside(pid) {
+            return self.refuse(task, call, Some(pid.to_string()), libc::EPERM);
+        }
+        if pid < 0 || tree::parent_of(pid).is_none() {
+            return Err(libc::ESRCH);
+        }
+        self.refuse_control(task, call, pid)
+    }
+
+    /// The same of a process that is held by a descriptor.
+    pub(super) fn touch_held(&mut self, task: Task, call: &str, fd: i32) -> Result<Answer, Errno> {
+        match task.process_behind(fd) {
+            Some(pid) if !self.is_inside(pid) && tree::parent_of(pid).is_some() => {
+                self.refuse_control(task, call, pid)
+            }
+            _ => self.refuse(task, call, None, libc::EPERM),
         }
     }
 

@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use codex_protocol::request::{ProcessSpawn, Requested as _};
+use codex_protocol::decision::Effect;
+use codex_protocol::request::{FileRead, ProcessSpawn, Requested as _};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 
 use super::Supervisor;
@@ -48,7 +49,14 @@ impl Supervisor<'_> {
             Place::Named(named, Some(_)) => named.path,
             Place::Held(held) => held.path,
         };
+        let read = FileRead {
+            path: program.clone(),
+        };
         self.permit_program(task, program, MAX_SCRIPTS)?;
+        // What cannot be read cannot be started: Landlock sees to it, and this to its record.
+        if self.decide(read.view()).effect == Effect::Deny {
+            self.permit(task, read.view(), libc::EACCES)?;
+        }
         Ok(Answer::Continue)
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use codex_protocol::request::{
-    KernelCall, NetworkAccess, Requested as _, Transport, UnixAddress, UnixSocket, WriteKind,
+    NetworkAccess, Requested as _, SocketKind, Transport, UnixAddress, UnixSocket, WriteKind,
 };
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -119,9 +119,9 @@ impl Supervisor<'_> {
             libc::SOCK_DGRAM if domain == libc::AF_UNIX => argument.push_str(", SOCK_DGRAM"),
             _ => {}
         }
-        let request = KernelCall {
+        let request = SocketKind {
             call: call.to_owned(),
-            argument: Some(argument),
+            kind: argument,
         };
         let errno = match domain {
             // Resolvers then go on without it.

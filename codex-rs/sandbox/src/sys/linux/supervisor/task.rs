@@ -158,10 +158,33 @@ impl Task {
         u32::from_str_radix(&self.status("Umask:")?, 8).ok()
     }
 
-    fn status(self, name: &str) -> Option<String> {
+    /// The process that a descriptor of the task stands for: pidfd_open(2).
+    pub(super) fn process_behind(self, fd: i32) -> Option<i32> {
+        let text = fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.tid)).ok()?;
+        let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        pid.trim().parse().ok().filter(|pid| *pid > 0)
+    }
+
+    pub(super) fn status(self, name: &str) -> Option<String> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.tid)).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().to_owned())
+    }
+
+    /// Whether it has the controlling terminal that we have.
+    pub(super) fn shares_our_terminal(self) -> bool {
+        let session = |pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name may hold anything; session and terminal are the fourth and fifth after it
+            // (proc_pid_stat(5)).
+            let (_, rest) = stat.rsplit_once(')')?;
+            let mut fields = rest.split_ascii_whitespace().skip(3);
+            let session: i32 = fields.next()?.parse().ok()?;
+            let terminal: i32 = fields.next()?.parse().ok()?;
+            (terminal != 0).then_some((session, terminal))
+        };
+        let own = session(std::process::id().cast_signed());
+        own.is_some() && session(self.tid) == own
     }
 
     /// The program that it runs.
