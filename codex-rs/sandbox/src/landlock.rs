@@ -107,14 +107,25 @@ const LOADERS: &[&str] = &[
     "/lib/ld-musl-aarch64.so.1",
 ];
 
-/// The ruleset for one layer of a policy.
+/// The system's configuration, beside whose secrets hundreds of files need rules.
+const CONFIGURATION: &str = "/etc";
+
+/// The rulesets for one layer of a policy, which together are its rights: the kernel lets through
+/// what all of them allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rulesets {
+    /// Which programs may start where only listed ones may, and what of the system's configuration
+    /// may be read. Made by codex while a helper makes the other: half of the rules are in it.
+    pub programs: Option<Ruleset>,
+    /// Everything else.
+    pub files: Ruleset,
+}
+
+/// The rulesets for one layer of a policy.
 #[must_use]
-pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Ruleset {
-    let handled = access::known(abi);
-    let mut rules = Rules {
-        known: handled,
-        rules: Vec::new(),
-    };
+pub fn rulesets(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Rulesets {
+    let listed_only = layer.profile == SecurityProfile::Offline;
+    let known = access::known(abi);
     let denied: Vec<PathPattern> = layer
         .denied_reads()
         .filter_map(PathPattern::exactly)
@@ -137,22 +148,28 @@ pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Ru
         except: None,
     };
 
-    let listed_only = layer.profile == SecurityProfile::Offline;
-    let read = if listed_only {
-        access::READ
-    } else {
-        access::READ | access::EXECUTE
+    let configuration = |p: &PathPattern| p.parent.starts_with(CONFIGURATION);
+    let (elsewhere, in_configuration): (Vec<_>, Vec<_>) = match listed_only {
+        true => secrets.iter().cloned().partition(|p| !configuration(p)),
+        false => (secrets.clone(), Vec::new()),
     };
-    let closed: Vec<PathPattern> = secrets.iter().cloned().chain([devices]).collect();
+    let (handled, read) = match listed_only {
+        true => (known & !access::EXECUTE, access::READ),
+        false => (known, access::READ | access::EXECUTE),
+    };
+    let mut rules = Rules::of(handled);
+    let closed: Vec<PathPattern> = elsewhere.iter().cloned().chain([devices]).collect();
     rules.add(Path::new("/"), read, &closed);
     for device in READABLE_DEVICES {
         rules.add(Path::new(device), access::READ, &[]);
     }
     // A grant of a secret itself opens it; `rules.add` drops the patterns that name the path.
-    for granted in layer.granted_reads() {
-        if !denied.iter().any(|d| d.matches(granted)) {
-            rules.add(granted, read, &secrets);
-        }
+    let granted = || {
+        let granted = layer.granted_reads();
+        granted.filter(|path| !denied.iter().any(|d| d.matches(path)))
+    };
+    for path in granted() {
+        rules.add(path, read, &elsewhere);
     }
     for device in WRITABLE_DEVICES {
         rules.add(
@@ -164,31 +181,51 @@ pub fn ruleset(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Ru
     for root in layer.write_roots() {
         rules.add(root, access::WRITE, layer.secrets());
     }
-    if listed_only {
-        let places = &layer.places;
-        for program in LOADERS
-            .iter()
-            .map(Path::new)
-            .chain(places.listed_programs.iter().map(PathBuf::as_path))
-        {
-            rules.add(program, access::EXECUTE, &[]);
-        }
-        for tree in &places.listed_trees {
-            rules.add(tree, access::EXECUTE, &[]);
-        }
-        for grant in &layer.grants {
-            if let Right::Exec(path) | Right::ExecTree(path) = &grant.right {
-                rules.add(path, access::EXECUTE, &[]);
-            }
-        }
-    }
-    Ruleset {
+    let files = Ruleset {
         handled,
         // A supervised command's sockets are in a network of their own, where its servers listen.
         network: if abi >= 4 && !supervised { NET_TCP } else { 0 },
         scopes: if abi >= 6 { SCOPES } else { 0 },
         rules: rules.rules,
-    }
+    };
+    let programs = listed_only.then(|| {
+        // What a ruleset does not speak of it denies: moving files between directories.
+        let handled = known & (access::READ | access::EXECUTE | access::REFER);
+        let mut rules = Rules::of(handled);
+        rules.add(
+            Path::new("/"),
+            access::READ | access::REFER,
+            &in_configuration,
+        );
+        for path in granted() {
+            rules.add(path, access::READ, &in_configuration);
+        }
+        for path in programs(layer) {
+            rules.add(path, access::EXECUTE, &[]);
+        }
+        Ruleset {
+            handled,
+            network: 0,
+            scopes: 0,
+            rules: rules.rules,
+        }
+    });
+    Rulesets { programs, files }
+}
+
+/// What may start where only listed programs may.
+fn programs(layer: &Layer) -> impl Iterator<Item = &Path> {
+    let places = &layer.places;
+    let listed = places.listed_programs.iter().chain(&places.listed_trees);
+    let granted = layer.grants.iter().filter_map(|grant| match &grant.right {
+        Right::Exec(path) | Right::ExecTree(path) => Some(path.as_path()),
+        _ => None,
+    });
+    LOADERS
+        .iter()
+        .map(Path::new)
+        .chain(listed.map(PathBuf::as_path))
+        .chain(granted)
 }
 
 struct Rules {
@@ -197,6 +234,13 @@ struct Rules {
 }
 
 impl Rules {
+    fn of(known: u64) -> Self {
+        Self {
+            known,
+            rules: Vec::new(),
+        }
+    }
+
     fn add(&mut self, path: &Path, access: u64, except: &[PathPattern]) {
         let inside = |p: &&PathPattern| p.parent.starts_with(path) && !p.matches(path);
         let except = except.iter().filter(inside).cloned().collect();

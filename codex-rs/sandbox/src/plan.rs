@@ -10,7 +10,7 @@ use codex_protocol::wire;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
-use crate::landlock::{self, Ruleset};
+use crate::landlock::{self, Ruleset, Rulesets};
 use crate::report::{self, Level, Missing, Report};
 use crate::seccomp::{self, Filter, Watching};
 use crate::survey::Survey;
@@ -20,6 +20,8 @@ use crate::survey::Survey;
 pub struct Confinement {
     /// One ruleset for each layer of the policy: the kernel enforces all of them.
     pub rulesets: Vec<Ruleset>,
+    /// More of them, which codex makes itself while the helper makes those.
+    pub beside: Vec<Ruleset>,
     /// The system calls that are refused or asked about.
     pub filter: Filter,
     /// How what is asked about is decided. `None` where there is no supervisor.
@@ -200,12 +202,12 @@ pub fn plan(
             .filter(|l| l.profile != SecurityProfile::Trusted);
         let abi = capabilities.landlock_abi;
         let supervised = capabilities.supervises();
-        let rulesets = match abi {
-            0 => Vec::new(),
-            _ => confined
-                .map(|layer| landlock::ruleset(layer, survey, abi, supervised))
-                .collect(),
-        };
+        let (mut rulesets, mut beside) = (Vec::new(), Vec::new());
+        for layer in confined.filter(|_| abi > 0) {
+            let Rulesets { programs, files } = landlock::rulesets(layer, survey, abi, supervised);
+            beside.extend(programs);
+            rulesets.push(files);
+        }
         let watching = Watching {
             supervisor: supervised,
             reads: wishes.audit_reads,
@@ -223,6 +225,7 @@ pub fn plan(
         });
         let confinement = Confinement {
             rulesets,
+            beside,
             filter,
             supervision,
         };

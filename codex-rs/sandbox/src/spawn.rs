@@ -14,6 +14,7 @@ use codex_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::landlock::Ruleset;
 use crate::plan::Plan;
 use crate::sys::{self, Control, Helper};
 use crate::wire::Message;
@@ -118,6 +119,8 @@ pub(crate) struct Command {
 pub struct Ready {
     control: BufReader<Control>,
     helper: Helper,
+    /// What we make while the helper works.
+    beside: Vec<Ruleset>,
     /// The helper has said that all is ended.
     ended: bool,
 }
@@ -139,7 +142,7 @@ pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, Sp
         .map_err(setup("starting the helper"))?;
     drop(theirs);
     send(&mut ours, plan).map_err(setup("writing the plan"))?;
-    Ok(Ready::new(ours, helper))
+    Ok(Ready::new(ours, helper, plan))
 }
 
 /// The same for a command that shares our own streams, and quicker while this process has one
@@ -150,7 +153,7 @@ pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, Sp
 pub fn prepare_sharing_streams(plan: &Plan, helper: &Path) -> Result<Ready, SpawnError> {
     let (ours, theirs) = sys::control_pair().map_err(setup("making the control socket"))?;
     if let Some(helper) = sys::copy_as_helper(theirs, plan).map_err(setup("starting the helper"))? {
-        return Ok(Ready::new(ours, helper));
+        return Ok(Ready::new(ours, helper, plan));
     }
     let streams = Streams {
         stdin: Stdio::inherit(),
@@ -174,10 +177,12 @@ pub fn spawn(
 }
 
 impl Ready {
-    fn new(control: Control, helper: Helper) -> Self {
+    fn new(control: Control, helper: Helper, plan: &Plan) -> Self {
+        let confinement = plan.confinement.as_ref();
         Self {
             control: BufReader::new(control),
             helper,
+            beside: confinement.map_or_else(Vec::new, |c| c.beside.clone()),
             ended: false,
         }
     }
@@ -199,7 +204,8 @@ impl Ready {
             argv: request.argv.clone(),
             cwd: request.cwd.clone(),
         };
-        match send(self.control.get_mut(), &command) {
+        let text = text(&command).map_err(setup("writing the command"))?;
+        match sys::send_command(self.control.get_mut(), &text, &self.beside) {
             // A helper that could not set up has said why and is gone: waiting tells.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
             sent => sent.map_err(setup("sending the command"))?,
@@ -211,18 +217,22 @@ impl Ready {
     }
 }
 
-/// Sends one message: its length as 4 bytes, little-endian, then JSON.
 fn send(control: &mut Control, message: &impl Serialize) -> io::Result<()> {
+    control.write_all(&text(message)?)
+}
+
+/// One message: its length as 4 bytes, little-endian, then JSON.
+fn text(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut text = vec![0; LENGTH];
     serde_json::to_writer(&mut text, message)?;
     let length = u32::try_from(text.len() - LENGTH)
         .map_err(|_| io::Error::from(io::ErrorKind::ArgumentListTooLong))?;
     text[..LENGTH].copy_from_slice(&length.to_le_bytes());
-    control.write_all(&text)
+    Ok(text)
 }
 
 /// The bytes of a message's length.
-const LENGTH: usize = 4;
+pub(crate) const LENGTH: usize = 4;
 
 fn setup(step: &str) -> impl FnOnce(io::Error) -> SpawnError {
     let step = step.to_owned();

@@ -19,6 +19,7 @@ use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::capability::Capabilities;
 use codex_sandbox::plan::{self, CannotEnforce, Limits, Terminal, Wishes};
 use codex_sandbox::report::Level;
+use codex_sandbox::seccomp::Watching;
 use codex_sandbox::survey::Survey;
 
 fn layer(profile: SecurityProfile) -> Layer {
@@ -86,7 +87,7 @@ fn shown(profile: SecurityProfile, abi: u32) -> String {
         "level {}\nenvironment {:?}\n",
         report.level, plan.environment
     );
-    for ruleset in &confinement.rulesets {
+    for ruleset in confinement.rulesets.iter().chain(&confinement.beside) {
         text += &format!(
             "handled {:#x}, network {:#x}, scopes {:#x}\n",
             ruleset.handled, ruleset.network, ruleset.scopes
@@ -119,13 +120,24 @@ fn rulesets_by_profile_and_kernel() {
 #[test]
 fn filters_by_profile() {
     for profile in [SecurityProfile::Offline, SecurityProfile::WorkspaceWrite] {
-        let filter = codex_sandbox::seccomp::filter(profile);
-        let lines: Vec<String> = filter
-            .rules
-            .iter()
-            .map(|r| format!("{} {:?} {:?}", r.call, r.when, r.refusal))
-            .collect();
-        insta::assert_snapshot!(format!("filter_{}", profile.flag()), lines.join("\n"));
+        for supervisor in [false, true] {
+            let watching = Watching {
+                supervisor,
+                processes: true,
+                reads: false,
+            };
+            let filter = codex_sandbox::seccomp::filter(profile, watching);
+            let lines: Vec<String> = filter
+                .rules
+                .iter()
+                .map(|r| format!("{} {:?} {:?} {:?}", r.call, r.when, r.then, r.refusal))
+                .collect();
+            let name = match supervisor {
+                true => format!("filter_{}_supervised", profile.flag()),
+                false => format!("filter_{}", profile.flag()),
+            };
+            insta::assert_snapshot!(name, lines.join("\n"));
+        }
     }
 }
 
@@ -140,7 +152,7 @@ fn a_machine_that_does_too_little_is_refused_unless_that_is_accepted() {
             Wishes { accept, ..wishes() },
         )
     };
-    assert_eq!(plan(7, None).unwrap().1.level, Level::Partial);
+    assert_eq!(plan(7, None).unwrap().1.level, Level::Full);
     assert_eq!(plan(4, None).unwrap().1.level, Level::Partial);
     let refused = plan(0, None).unwrap_err();
     assert!(

@@ -10,8 +10,8 @@ use codex_protocol::gate::decide;
 use codex_protocol::policy::{Grant, GrantSource, Policy, Right};
 use codex_protocol::request::{
     FileRead, FileWrite, KernelCall, ModelRequest, NetworkAccess, NetworkRead, ProcessControl,
-    ProcessSpawn, Requested, Resource, ResourceLimit, SocketKind, TerminalControl, Transport, UnixAddress,
-    UnixSocket, WriteKind,
+    ProcessSpawn, Requested, Resource, ResourceLimit, SocketKind, TerminalControl, Transport,
+    UnixAddress, UnixSocket, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 

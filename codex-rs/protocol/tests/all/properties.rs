@@ -9,8 +9,7 @@ use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::request::{
     FileRead, FileWrite, GitConfigChange, GitPointer, KernelCall, ModelRequest, NetworkAccess,
     ProcessControl, ProcessSpawn, Request, Requested, Resource, ResourceLimit, SocketKind,
-    TerminalControl,
-    Transport, UnixAddress, UnixSocket, WriteKind,
+    TerminalControl, Transport, UnixAddress, UnixSocket, WriteKind,
 };
 use codex_protocol::secrets::{PathPattern, is_env_file};
 use codex_protocol::security_profile::SecurityProfile;
@@ -257,7 +256,10 @@ fn beyond_a_command() -> impl Strategy<Value = Any> {
         .prop_map(|(call, argument, pid, limit, which)| match which {
             0 => Any::Kernel(KernelCall { call, argument }),
             1 => Any::Terminal(TerminalControl { control: call }),
-            5 => Any::Socket(SocketKind { call: call.clone(), kind: call }),
+            5 => Any::Socket(SocketKind {
+                call: call.clone(),
+                kind: call,
+            }),
             2 => Any::Process(ProcessControl { call, pid }),
             3 => Any::Limit(ResourceLimit {
                 resource: Resource::Processes,

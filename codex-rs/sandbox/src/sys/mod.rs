@@ -16,10 +16,10 @@ mod unix;
 use unix as family;
 
 pub(crate) use family::{
-    Control, Handlers, close, control_pair, is_shared, lend, private_directory, private_file,
-    Lines, receiver, sender,
+    Control, Handlers, Lines, close, control_pair, is_shared, lend, private_directory,
+    private_file, receiver, sender,
 };
-pub(crate) use platform::{Helper, copy_as_helper, probe, start_helper};
+pub(crate) use platform::{Helper, copy_as_helper, probe, send_command, start_helper};
 
 pub use family::{Receiver, Sender};
 pub use platform::{run_helper, this_binary};

@@ -8,7 +8,7 @@ use codex_protocol::decision::{Decision, Effect};
 use codex_protocol::gate;
 use codex_protocol::policy::Policy;
 use codex_protocol::request::{
-    FileRead, FileWrite, NetworkAccess, NetworkRead, ProcessSpawn, Requested, WriteKind,
+    FileRead, FileWrite, NetworkAccess, NetworkRead, ProcessSpawn, Requested, Transport, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::capability::Capabilities;
@@ -66,6 +66,7 @@ fn questions() -> Vec<(&'static str, Box<dyn Requested>)> {
         Box::new(NetworkAccess {
             host: host.to_owned(),
             port: 443,
+            transport: Transport::Tcp,
         })
     };
     vec![

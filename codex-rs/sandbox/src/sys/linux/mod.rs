@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod execve;
+mod handover;
 mod landlock;
 mod numbers;
 mod probe;
@@ -22,6 +23,7 @@ use crate::capability::Capabilities;
 use crate::plan::Plan;
 use crate::spawn::{HELPER_ARGUMENT, Streams};
 
+pub(crate) use handover::send_command;
 pub use watcher::run_helper;
 
 pub(crate) fn probe() -> Capabilities {

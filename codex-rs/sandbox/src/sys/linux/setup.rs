@@ -82,6 +82,15 @@ pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
 }
 
 impl Confinement {
+    /// Takes the rulesets that codex made.
+    pub(super) fn add(&mut self, rulesets: Vec<OwnedFd>) -> Result<(), Failure> {
+        if self.supervised {
+            restrict_to(&rulesets)?;
+        }
+        self.rulesets.extend(rulesets);
+        Ok(())
+    }
+
     /// Whether a supervisor is asked.
     pub(super) fn is_supervised(&self) -> bool {
         self.supervised
@@ -102,11 +111,15 @@ impl Confinement {
         // SAFETY: prctl with these constants touches no memory.
         check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())
             .map_err(at("giving up new privileges"))?;
-        for ruleset in &self.rulesets {
-            landlock::restrict(ruleset).map_err(at("entering the Landlock domain"))?;
-        }
-        Ok(())
+        restrict_to(&self.rulesets)
     }
+}
+
+fn restrict_to(rulesets: &[OwnedFd]) -> Result<(), Failure> {
+    for ruleset in rulesets {
+        landlock::restrict(ruleset).map_err(|e| ("entering the Landlock domain", e))?;
+    }
+    Ok(())
 }
 
 pub(super) fn program(command: &Command) -> Result<Program, Failure> {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::setup::{self, Confinement, Failure, Program};
 use super::supervisor::{self, Supervisor};
 use super::tree::{self, Reaped};
-use super::{check, execve};
+use super::{check, execve, handover};
 use crate::plan::Plan;
 use crate::spawn::{self, Outcome};
 use crate::wire::Message;
@@ -103,12 +103,15 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
     let at = |step: &'static str| move |cause: io::Error| (step, cause);
     let children = block_signals().map_err(at("blocking signals"))?;
     tree::adopt_orphans().map_err(at("adopting orphans"))?;
-    let confinement = setup::confinement(plan)?;
+    let mut confinement = setup::confinement(plan)?;
     if confinement.is_supervised() {
         refuse_sockets_as_streams()?;
         confinement.enter()?;
     }
     // Until here nothing was done for a command, and codex may yet not permit one.
+    let beside = plan.confinement.as_ref().map_or(0, |c| c.beside.len());
+    let beside = handover::receive(control, beside).map_err(at("waiting for the command"))?;
+    confinement.add(beside)?;
     let command = spawn::receive(control).map_err(at("waiting for the command"))?;
     let deadline = plan.limits.timeout.map(|limit| Instant::now() + limit);
     let program = setup::program(&command)?;

@@ -74,7 +74,11 @@ impl Supervisor<'_> {
         if sets == 0 {
             return Ok(Answer::Continue);
         }
-        let count = if u32::from_ne_bytes(version) == VERSION_1 { 1 } else { 2 };
+        let count = if u32::from_ne_bytes(version) == VERSION_1 {
+            1
+        } else {
+            2
+        };
         let mut asked = 0_u64;
         for n in 0..count {
             let mut set = [0; 12];
@@ -99,5 +103,7 @@ impl Supervisor<'_> {
 /// Real, effective, saved and file system's id, in this order.
 fn own_ids(task: Task, field: &str) -> Vec<u32> {
     let text = task.status(field).unwrap_or_default();
-    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+    text.split_whitespace()
+        .filter_map(|id| id.parse().ok())
+        .collect()
 }
