@@ -9,7 +9,7 @@ use codex_core::places::find_program;
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::Observation;
 use codex_protocol::request::ProcessSpawn;
-use codex_sandbox::plan::{Limits, Terminal};
+use codex_sandbox::plan::{Limits, Programs, Terminal};
 use codex_sandbox::signals::{Signal, Signals};
 use codex_sandbox::spawn::{self, Outcome, Ready, Running, SpawnError};
 use serde_json::json;
@@ -45,9 +45,9 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         audit_reads: args.audit_reads.clone(),
         ..global.clone()
     };
-    let base = Base::new(global, &args.grants, &[])?;
+    let base = Base::without_programs(global, &args.grants, &[])?;
     // A run of `codex sandbox` is a conversation of its own.
-    let bench = Bench::new(global, &base, SessionId::new(setup::new_id()))?;
+    let mut bench = Bench::new(global, &base, SessionId::new(setup::new_id()))?;
     let limits = Limits {
         timeout: args.timeout,
         memory: args.max_memory,
@@ -62,6 +62,7 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         Ok(ready) => ready,
         Err(error) => return Ok(set_up(Failure::work(error))),
     };
+    bench.list_programs();
     let watch = Watch {
         sink: Arc::new(NoSteps),
         first_step: 0,
@@ -78,6 +79,7 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         );
         return Ok(ExitCode::from(NOT_FOUND));
     };
+    let ready = (ready, setup.workbench.programs(setup.permissions.policy()));
     let code = start(global, &setup, ready, ProcessSpawn { program, argv, cwd })?;
     let profile = setup.permissions.policy().profile();
     let denials = setup.log.denied();
@@ -102,7 +104,7 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
 fn start(
     global: &Global,
     setup: &Setup,
-    ready: Ready,
+    (ready, programs): (Ready, Programs),
     request: ProcessSpawn,
 ) -> Result<u8, Failure> {
     let argv: Vec<_> = request.argv.iter().map(|a| a.to_string_lossy()).collect();
@@ -118,7 +120,7 @@ fn start(
         let _context = runtime.enter();
         Signals::handle().or_fail(Kind::Work)?
     };
-    let ended = match ready.start(&recorded) {
+    let ended = match ready.start(&recorded, &programs) {
         Ok(running) => runtime.block_on(watch(running, signals, &setup.permissions)),
         Err(error) => Err(error),
     };

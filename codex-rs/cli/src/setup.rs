@@ -173,6 +173,17 @@ impl Base {
         grants: &Grants,
         added: &[PathBuf],
     ) -> Result<Self, Failure> {
+        let mut base = Self::without_programs(global, grants, added)?;
+        places::list_programs(&mut base.policy);
+        Ok(base)
+    }
+
+    /// The same before the listed programs are looked for, which a helper can be started without.
+    pub(crate) fn without_programs(
+        global: &Global,
+        grants: &Grants,
+        added: &[PathBuf],
+    ) -> Result<Self, Failure> {
         let base = Self::anywhere(global, grants, added)?;
         if base.loaded.config.rights.profile != SecurityProfile::Trusted {
             base.places().check_workspaces().or_fail(Kind::Refused)?;
@@ -378,6 +389,11 @@ impl Bench {
             workbench,
             temp,
         })
+    }
+
+    /// Looks for the listed programs, of a base without them.
+    pub(crate) fn list_programs(&mut self) {
+        places::list_programs(&mut self.policy);
     }
 
     /// What confines the command of a run that has one.

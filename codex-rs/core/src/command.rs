@@ -13,7 +13,7 @@ use codex_protocol::policy::Policy;
 use codex_protocol::record::{Observation, RecordError, Recorded};
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::capability::Capabilities;
-use codex_sandbox::plan::{self, CannotEnforce, Limits, Plan, Terminal, Wishes};
+use codex_sandbox::plan::{self, CannotEnforce, Limits, Plan, Programs, Terminal, Wishes};
 use codex_sandbox::report::{Level, Report};
 use codex_sandbox::spawn::{self, Outcome, Running, SpawnError, Streams};
 use codex_sandbox::streams::{self, Receiver, Sender};
@@ -100,6 +100,12 @@ impl Workbench {
             shared_memory: self.temp.as_ref().map(|temp| temp.join(SHARED_MEMORY)),
         };
         plan::plan(policy, self.capabilities, &survey::survey(policy), wishes)
+    }
+
+    /// What is made of the listed programs beside a plan.
+    #[must_use]
+    pub fn programs(&self, policy: &Policy) -> Programs {
+        plan::programs(policy, self.capabilities)
     }
 
     /// The value of `PATH`.
@@ -189,7 +195,13 @@ impl Workbench {
             stdout: writer.try_clone()?.into(),
             stderr: writer.into(),
         };
-        let running = spawn::spawn(command, &plan, streams, &self.helper)?;
+        let running = spawn::spawn(
+            command,
+            &plan,
+            &self.programs(policy),
+            streams,
+            &self.helper,
+        )?;
         Ok((running, streams::receiver(reader)?))
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use codex_protocol::policy::{Layer, Places};
+use codex_protocol::policy::{Layer, Places, Policy};
 use codex_protocol::programs;
 use codex_protocol::secrets::PathPattern;
 use codex_protocol::security_profile::SecurityProfile;
@@ -60,17 +60,22 @@ pub fn places(
     })
 }
 
-/// The policy layer of `profile` at `places`: with the listed programs where the profile has a
-/// list, and with the places that secrets behind symlinks really are at.
-#[must_use]
-pub fn layer(profile: SecurityProfile, mut places: Places) -> Layer {
-    if profile == SecurityProfile::Offline {
-        places.listed_programs = listed_programs();
-        places.listed_trees = programs::GIT_TREES
+/// Looks for the listed programs, and names them in those layers of `policy` that have a list.
+pub fn list_programs(policy: &mut Policy) {
+    let has_list = |layer: &Layer| layer.profile == SecurityProfile::Offline;
+    if policy.layers().any(has_list) {
+        let trees: Vec<PathBuf> = programs::GIT_TREES
             .iter()
             .filter_map(|tree| Path::new(tree).canonicalize().ok())
             .collect();
+        policy.list_programs(&listed_programs(), &trees);
     }
+}
+
+/// The policy layer of `profile` at `places`, with the places that secrets behind symlinks really
+/// are at, and without the programs that [`list_programs`] finds.
+#[must_use]
+pub fn layer(profile: SecurityProfile, places: Places) -> Layer {
     let mut layer = Layer::new(profile, places);
     let behind_symlinks: Vec<PathPattern> = layer
         .secrets()

@@ -331,6 +331,16 @@ impl Policy {
         }
     }
 
+    /// Says which programs are there to be started in layers where only listed ones may.
+    pub fn list_programs(&mut self, programs: &[PathBuf], trees: &[PathBuf]) {
+        for layer in self.outer.iter_mut().chain([&mut self.own]) {
+            if layer.profile == SecurityProfile::Offline {
+                layer.places.listed_programs = programs.to_vec();
+                layer.places.listed_trees = trees.to_vec();
+            }
+        }
+    }
+
     /// The layers, the outermost first. Never empty.
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.outer.iter().chain(std::iter::once(&self.own))

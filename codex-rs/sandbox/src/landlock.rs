@@ -110,66 +110,63 @@ const LOADERS: &[&str] = &[
 /// The system's configuration, beside whose secrets hundreds of files need rules.
 const CONFIGURATION: &str = "/etc";
 
-/// The rulesets for one layer of a policy, which together are its rights: the kernel lets through
-/// what all of them allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rulesets {
-    /// Which programs may start where only listed ones may, and what of the system's configuration
-    /// may be read. Made by codex while a helper makes the other: half of the rules are in it.
-    pub programs: Option<Ruleset>,
-    /// Everything else.
-    pub files: Ruleset,
+/// Whether only listed programs may start in this layer.
+#[must_use]
+pub fn has_list(layer: &Layer) -> bool {
+    layer.profile == SecurityProfile::Offline
 }
 
-/// The rulesets for one layer of a policy.
+/// What may be read of the person's own paths, granted and not denied again.
+fn granted_reads<'l>(
+    layer: &'l Layer,
+    denied: &'l [PathPattern],
+) -> impl Iterator<Item = &'l Path> {
+    let granted = layer.granted_reads();
+    granted.filter(|path| !denied.iter().any(|d| d.matches(path)))
+}
+
+fn denied(layer: &Layer) -> Vec<PathPattern> {
+    let denied = layer.denied_reads();
+    denied.filter_map(PathPattern::exactly).collect()
+}
+
+/// The ruleset for one layer of a policy, without what [`programs`] says.
 #[must_use]
-pub fn rulesets(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Rulesets {
-    let listed_only = layer.profile == SecurityProfile::Offline;
+pub fn files(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Ruleset {
     let known = access::known(abi);
-    let denied: Vec<PathPattern> = layer
-        .denied_reads()
-        .filter_map(PathPattern::exactly)
-        .collect();
-    let env_files = survey
-        .env_files
-        .iter()
-        .filter_map(|f| PathPattern::exactly(f));
-    let secrets: Vec<PathPattern> = layer
+    let denied = denied(layer);
+    let env_files = survey.env_files.iter();
+    let secrets = layer
         .secrets()
         .iter()
         .cloned()
-        .chain(env_files)
-        .chain(denied.clone())
-        .collect();
-
+        .chain(env_files.filter_map(|f| PathPattern::exactly(f)))
+        .chain(denied.clone());
+    let (handled, read, secrets) = match has_list(layer) {
+        true => {
+            let elsewhere = secrets.filter(|p| !p.parent.starts_with(CONFIGURATION));
+            (known & !access::EXECUTE, access::READ, elsewhere.collect())
+        }
+        false => (
+            known,
+            access::READ | access::EXECUTE,
+            secrets.collect::<Vec<_>>(),
+        ),
+    };
     let devices = PathPattern {
         parent: "/dev".into(),
         name: "*".to_owned(),
         except: None,
     };
-
-    let configuration = |p: &PathPattern| p.parent.starts_with(CONFIGURATION);
-    let (elsewhere, in_configuration): (Vec<_>, Vec<_>) = match listed_only {
-        true => secrets.iter().cloned().partition(|p| !configuration(p)),
-        false => (secrets.clone(), Vec::new()),
-    };
-    let (handled, read) = match listed_only {
-        true => (known & !access::EXECUTE, access::READ),
-        false => (known, access::READ | access::EXECUTE),
-    };
     let mut rules = Rules::of(handled);
-    let closed: Vec<PathPattern> = elsewhere.iter().cloned().chain([devices]).collect();
+    let closed: Vec<PathPattern> = secrets.iter().cloned().chain([devices]).collect();
     rules.add(Path::new("/"), read, &closed);
     for device in READABLE_DEVICES {
         rules.add(Path::new(device), access::READ, &[]);
     }
     // A grant of a secret itself opens it; `rules.add` drops the patterns that name the path.
-    let granted = || {
-        let granted = layer.granted_reads();
-        granted.filter(|path| !denied.iter().any(|d| d.matches(path)))
-    };
-    for path in granted() {
-        rules.add(path, read, &elsewhere);
+    for path in granted_reads(layer, &denied) {
+        rules.add(path, read, &secrets);
     }
     for device in WRITABLE_DEVICES {
         rules.add(
@@ -181,40 +178,48 @@ pub fn rulesets(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> R
     for root in layer.write_roots() {
         rules.add(root, access::WRITE, layer.secrets());
     }
-    let files = Ruleset {
+    Ruleset {
         handled,
         // A supervised command's sockets are in a network of their own, where its servers listen.
         network: if abi >= 4 && !supervised { NET_TCP } else { 0 },
         scopes: if abi >= 6 { SCOPES } else { 0 },
         rules: rules.rules,
-    };
-    let programs = listed_only.then(|| {
-        // What a ruleset does not speak of it denies: moving files between directories.
-        let handled = known & (access::READ | access::EXECUTE | access::REFER);
-        let mut rules = Rules::of(handled);
-        rules.add(
-            Path::new("/"),
-            access::READ | access::REFER,
-            &in_configuration,
-        );
-        for path in granted() {
-            rules.add(path, access::READ, &in_configuration);
-        }
-        for path in programs(layer) {
-            rules.add(path, access::EXECUTE, &[]);
-        }
-        Ruleset {
-            handled,
-            network: 0,
-            scopes: 0,
-            rules: rules.rules,
-        }
-    });
-    Rulesets { programs, files }
+    }
+}
+
+/// Which programs may start in a layer where only listed ones may, and what of the system's
+/// configuration may be read: half of such a layer's rules, made by codex while a helper makes the
+/// others. The kernel lets through what both rulesets allow.
+#[must_use]
+pub fn programs(layer: &Layer, abi: u32) -> Ruleset {
+    // Moving files between directories is denied by a ruleset that does not speak of it.
+    let handled = access::known(abi) & (access::READ | access::EXECUTE | access::REFER);
+    let denied = denied(layer);
+    let secrets: Vec<PathPattern> = layer
+        .secrets()
+        .iter()
+        .cloned()
+        .chain(denied.clone())
+        .filter(|p| p.parent.starts_with(CONFIGURATION))
+        .collect();
+    let mut rules = Rules::of(handled);
+    rules.add(Path::new("/"), access::READ | access::REFER, &secrets);
+    for path in granted_reads(layer, &denied) {
+        rules.add(path, access::READ, &secrets);
+    }
+    for path in startable(layer) {
+        rules.add(path, access::EXECUTE, &[]);
+    }
+    Ruleset {
+        handled,
+        network: 0,
+        scopes: 0,
+        rules: rules.rules,
+    }
 }
 
 /// What may start where only listed programs may.
-fn programs(layer: &Layer) -> impl Iterator<Item = &Path> {
+fn startable(layer: &Layer) -> impl Iterator<Item = &Path> {
     let places = &layer.places;
     let listed = places.listed_programs.iter().chain(&places.listed_trees);
     let granted = layer.grants.iter().filter_map(|grant| match &grant.right {

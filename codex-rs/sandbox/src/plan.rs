@@ -10,7 +10,7 @@ use codex_protocol::wire;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
-use crate::landlock::{self, Ruleset, Rulesets};
+use crate::landlock::{self, Ruleset};
 use crate::report::{self, Level, Missing, Report};
 use crate::seccomp::{self, Filter, Watching};
 use crate::survey::Survey;
@@ -20,8 +20,8 @@ use crate::survey::Survey;
 pub struct Confinement {
     /// One ruleset for each layer of the policy: the kernel enforces all of them.
     pub rulesets: Vec<Ruleset>,
-    /// More of them, which codex makes itself while the helper makes those.
-    pub beside: Vec<Ruleset>,
+    /// How many more of them come with the command: see [`Programs`].
+    pub beside: usize,
     /// The system calls that are refused or asked about.
     pub filter: Filter,
     /// How what is asked about is decided. `None` where there is no supervisor.
@@ -202,12 +202,14 @@ pub fn plan(
             .filter(|l| l.profile != SecurityProfile::Trusted);
         let abi = capabilities.landlock_abi;
         let supervised = capabilities.supervises();
-        let (mut rulesets, mut beside) = (Vec::new(), Vec::new());
-        for layer in confined.filter(|_| abi > 0) {
-            let Rulesets { programs, files } = landlock::rulesets(layer, survey, abi, supervised);
-            beside.extend(programs);
-            rulesets.push(files);
-        }
+        let confined: Vec<_> = confined.filter(|_| abi > 0).collect();
+        let rulesets = confined
+            .iter()
+            .map(|layer| landlock::files(layer, survey, abi, supervised));
+        let beside = confined
+            .iter()
+            .filter(|layer| landlock::has_list(layer))
+            .count();
         let watching = Watching {
             supervisor: supervised,
             reads: wishes.audit_reads,
@@ -224,7 +226,7 @@ pub fn plan(
             tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
         });
         let confinement = Confinement {
-            rulesets,
+            rulesets: rulesets.collect(),
             beside,
             filter,
             supervision,
@@ -238,6 +240,33 @@ pub fn plan(
         terminal: wishes.terminal,
     };
     Ok((plan, report))
+}
+
+/// What a command that may start only listed programs is confined by beside its plan. Looking for
+/// them and making rules of them takes as long as all else, and a helper need not wait for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Programs {
+    /// One ruleset for each layer of the policy that has a list.
+    pub rulesets: Vec<Ruleset>,
+    /// The programs of the list that are there.
+    pub listed: Vec<PathBuf>,
+    /// The trees of programs that are there.
+    pub trees: Vec<PathBuf>,
+}
+
+/// What is made of the listed programs that `policy` names, on a machine with these capabilities.
+#[must_use]
+pub fn programs(policy: &Policy, capabilities: Capabilities) -> Programs {
+    let abi = capabilities.landlock_abi;
+    let mut programs = Programs::default();
+    for layer in policy.layers().filter(|layer| landlock::has_list(layer)) {
+        programs.listed.clone_from(&layer.places.listed_programs);
+        programs.trees.clone_from(&layer.places.listed_trees);
+        if abi > 0 {
+            programs.rulesets.push(landlock::programs(layer, abi));
+        }
+    }
+    programs
 }
 
 fn scrub(

@@ -14,8 +14,7 @@ use codex_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::landlock::Ruleset;
-use crate::plan::Plan;
+use crate::plan::{Plan, Programs};
 use crate::sys::{self, Control, Helper};
 use crate::wire::Message;
 
@@ -111,6 +110,11 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<OsString>,
     #[serde(with = "wire::path")]
     pub(crate) cwd: PathBuf,
+    /// The listed programs that are there, and trees of them.
+    #[serde(with = "wire::paths")]
+    pub(crate) listed: Vec<PathBuf>,
+    #[serde(with = "wire::paths")]
+    pub(crate) trees: Vec<PathBuf>,
 }
 
 /// A helper that has the plan, makes the confinement ready, and waits for a command. Dropping it
@@ -119,8 +123,6 @@ pub(crate) struct Command {
 pub struct Ready {
     control: BufReader<Control>,
     helper: Helper,
-    /// What we make while the helper works.
-    beside: Vec<Ruleset>,
     /// The helper has said that all is ended.
     ended: bool,
 }
@@ -142,7 +144,7 @@ pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, Sp
         .map_err(setup("starting the helper"))?;
     drop(theirs);
     send(&mut ours, plan).map_err(setup("writing the plan"))?;
-    Ok(Ready::new(ours, helper, plan))
+    Ok(Ready::new(ours, helper))
 }
 
 /// The same for a command that shares our own streams, and quicker while this process has one
@@ -153,7 +155,7 @@ pub fn prepare(plan: &Plan, streams: Streams, helper: &Path) -> Result<Ready, Sp
 pub fn prepare_sharing_streams(plan: &Plan, helper: &Path) -> Result<Ready, SpawnError> {
     let (ours, theirs) = sys::control_pair().map_err(setup("making the control socket"))?;
     if let Some(helper) = sys::copy_as_helper(theirs, plan).map_err(setup("starting the helper"))? {
-        return Ok(Ready::new(ours, helper, plan));
+        return Ok(Ready::new(ours, helper));
     }
     let streams = Streams {
         stdin: Stdio::inherit(),
@@ -170,24 +172,23 @@ pub fn prepare_sharing_streams(plan: &Plan, helper: &Path) -> Result<Ready, Spaw
 pub fn spawn(
     spawn: &Recorded<Authorized<ProcessSpawn>>,
     plan: &Plan,
+    programs: &Programs,
     streams: Streams,
     helper: &Path,
 ) -> Result<Running, SpawnError> {
-    prepare(plan, streams, helper)?.start(spawn)
+    prepare(plan, streams, helper)?.start(spawn, programs)
 }
 
 impl Ready {
-    fn new(control: Control, helper: Helper, plan: &Plan) -> Self {
-        let confinement = plan.confinement.as_ref();
+    fn new(control: Control, helper: Helper) -> Self {
         Self {
             control: BufReader::new(control),
             helper,
-            beside: confinement.map_or_else(Vec::new, |c| c.beside.clone()),
             ended: false,
         }
     }
 
-    /// Starts the authorized and recorded `spawn`.
+    /// Starts the authorized and recorded `spawn`. `programs` are those of the plan's policy.
     ///
     /// Returns once the helper has the command; [`Running::wait`] or [`Running::wait_async`] tells
     /// whether it started and how it ended.
@@ -197,15 +198,18 @@ impl Ready {
     pub fn start(
         mut self,
         spawn: &Recorded<Authorized<ProcessSpawn>>,
+        programs: &Programs,
     ) -> Result<Running, SpawnError> {
         let request = spawn.get().request();
         let command = Command {
             program: request.program.clone(),
             argv: request.argv.clone(),
             cwd: request.cwd.clone(),
+            listed: programs.listed.clone(),
+            trees: programs.trees.clone(),
         };
         let text = text(&command).map_err(setup("writing the command"))?;
-        match sys::send_command(self.control.get_mut(), &text, &self.beside) {
+        match sys::send_command(self.control.get_mut(), &text, &programs.rulesets) {
             // A helper that could not set up has said why and is gone: waiting tells.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
             sent => sent.map_err(setup("sending the command"))?,

@@ -81,13 +81,15 @@ fn shown(profile: SecurityProfile, abi: u32) -> String {
         env_files: vec![PathBuf::from("/home/ada/project/.env")],
         incomplete: false,
     };
-    let (plan, report) = plan::plan(&Policy::new(layer), kernel(abi), &survey, wishes()).unwrap();
+    let policy = Policy::new(layer);
+    let (plan, report) = plan::plan(&policy, kernel(abi), &survey, wishes()).unwrap();
+    let programs = plan::programs(&policy, kernel(abi));
     let confinement = plan.confinement.unwrap();
     let mut text = format!(
         "level {}\nenvironment {:?}\n",
         report.level, plan.environment
     );
-    for ruleset in confinement.rulesets.iter().chain(&confinement.beside) {
+    for ruleset in confinement.rulesets.iter().chain(&programs.rulesets) {
         text += &format!(
             "handled {:#x}, network {:#x}, scopes {:#x}\n",
             ruleset.handled, ruleset.network, ruleset.scopes

@@ -107,7 +107,11 @@ impl Stage {
             profile,
         };
         Permissions::new(
-            Policy::new(places::layer(profile, places.unwrap())),
+            {
+                let mut policy = Policy::new(places::layer(profile, places.unwrap()));
+                places::list_programs(&mut policy);
+                policy
+            },
             subject,
             recorder,
             Arc::new(NeverAsk),

@@ -109,10 +109,10 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
         confinement.enter()?;
     }
     // Until here nothing was done for a command, and codex may yet not permit one.
-    let beside = plan.confinement.as_ref().map_or(0, |c| c.beside.len());
+    let beside = plan.confinement.as_ref().map_or(0, |c| c.beside);
     let beside = handover::receive(control, beside).map_err(at("waiting for the command"))?;
     confinement.add(beside)?;
-    let command = spawn::receive(control).map_err(at("waiting for the command"))?;
+    let command: spawn::Command = spawn::receive(control).map_err(at("waiting for the command"))?;
     let deadline = plan.limits.timeout.map(|limit| Instant::now() + limit);
     let program = setup::program(&command)?;
     let supervision = plan
@@ -127,6 +127,8 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
                 .try_clone()
                 .map_err(at("sharing the control socket"))?;
             let first = started.pid;
+            let mut rules = rules.clone();
+            rules.policy.list_programs(&command.listed, &command.trees);
             let supervisor = Supervisor::new(rules, &confined.filter, listener, control, first);
             (started, Some(supervisor))
         }

@@ -61,7 +61,7 @@ pub(super) const AGAIN: Duration = Duration::from_millis(2);
 
 /// Answers the calls of one command's tree.
 pub(super) struct Supervisor<'p> {
-    rules: &'p Supervision,
+    rules: Supervision,
     filter: &'p Filter,
     listener: Listener,
     calls: Calls,
@@ -87,7 +87,7 @@ impl<'p> Supervisor<'p> {
     /// Serves `listener`, and tells of denials on `control`. `first` is the process that becomes
     /// the command.
     pub(super) fn new(
-        rules: &'p Supervision,
+        rules: Supervision,
         filter: &'p Filter,
         listener: OwnedFd,
         control: UnixStream,
