@@ -107,9 +107,6 @@ const LOADERS: &[&str] = &[
     "/lib/ld-musl-aarch64.so.1",
 ];
 
-/// The system's configuration, beside whose secrets hundreds of files need rules.
-const CONFIGURATION: &str = "/etc";
-
 /// Whether only listed programs may start in this layer.
 #[must_use]
 pub fn has_list(layer: &Layer) -> bool {
@@ -136,22 +133,16 @@ pub fn files(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Rule
     let known = access::known(abi);
     let denied = denied(layer);
     let env_files = survey.env_files.iter();
-    let secrets = layer
+    let secrets: Vec<PathPattern> = layer
         .secrets()
         .iter()
         .cloned()
         .chain(env_files.filter_map(|f| PathPattern::exactly(f)))
-        .chain(denied.clone());
-    let (handled, read, secrets) = match has_list(layer) {
-        true => {
-            let elsewhere = secrets.filter(|p| !p.parent.starts_with(CONFIGURATION));
-            (known & !access::EXECUTE, access::READ, elsewhere.collect())
-        }
-        false => (
-            known,
-            access::READ | access::EXECUTE,
-            secrets.collect::<Vec<_>>(),
-        ),
+        .chain(denied.clone())
+        .collect();
+    let (handled, read) = match has_list(layer) {
+        true => (known & !access::EXECUTE, access::READ),
+        false => (known, access::READ | access::EXECUTE),
     };
     let devices = PathPattern {
         parent: "/dev".into(),
@@ -187,26 +178,14 @@ pub fn files(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Rule
     }
 }
 
-/// Which programs may start in a layer where only listed ones may, and what of the system's
-/// configuration may be read: half of such a layer's rules, made by codex while a helper makes the
-/// others. The kernel lets through what both rulesets allow.
+/// Which programs may start in a layer where only listed ones may: made by codex, which looks for
+/// them, while a helper makes the other ruleset. The kernel lets through what both allow.
 #[must_use]
 pub fn programs(layer: &Layer, abi: u32) -> Ruleset {
     // Moving files between directories is denied by a ruleset that does not speak of it.
-    let handled = access::known(abi) & (access::READ | access::EXECUTE | access::REFER);
-    let denied = denied(layer);
-    let secrets: Vec<PathPattern> = layer
-        .secrets()
-        .iter()
-        .cloned()
-        .chain(denied.clone())
-        .filter(|p| p.parent.starts_with(CONFIGURATION))
-        .collect();
+    let handled = access::known(abi) & (access::EXECUTE | access::REFER);
     let mut rules = Rules::of(handled);
-    rules.add(Path::new("/"), access::READ | access::REFER, &secrets);
-    for path in granted_reads(layer, &denied) {
-        rules.add(path, access::READ, &secrets);
-    }
+    rules.add(Path::new("/"), access::REFER, &[]);
     for path in startable(layer) {
         rules.add(path, access::EXECUTE, &[]);
     }
