@@ -517,7 +517,7 @@ static int k_pidfd_signal(void) {
 }
 static int k_fsetown(void) { /* the kernel sends the signal */
     int p[2];
-    if (pipe(p) || fcntl(p[0], F_SETSIG, SIGUSR1) || fcntl(p[0], F_SETOWN, number(0)) ||
+    if (pipe(p) || fcntl(p[0], F_SETOWN, number(0)) || fcntl(p[0], F_SETSIG, SIGUSR1) ||
         fcntl(p[0], F_SETFL, O_ASYNC | O_NONBLOCK)) return done(-1);
     return done(write(p[1], "x", 1));
 }

@@ -85,7 +85,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "file: link",
         "{a} link {out}/f {out}/h",
         Effect::Files,
-        ("file_write", "{out}/h", "fs.outside"),
+        ("file_write", "{out}/f", "fs.outside"),
     ),
     workspace(
         "file: symlink",
@@ -109,7 +109,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "file: device",
         "{a} device {out}/h",
         Effect::Files,
-        ("file_write", "{out}/h", "fs.outside"),
+        ("privilege", "mknod(device)", "privilege.kernel"),
     ),
     workspace(
         "file: unlink",
@@ -247,7 +247,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "file: bind",
         "{a} bind {out}/new",
         Effect::Files,
-        ("file_write", "{out}/new", "fs.outside"),
+        ("network_access", "unix:{out}/new", "net.unix"),
     ),
     workspace(
         "file: vfork",

@@ -86,19 +86,19 @@ pub(super) const TABLE: &[Attempt] = &[
         "the dynamic loader",
         "$(ls /lib64/ld-linux-* /lib/ld-linux-* 2>/dev/null | head -n 1) {tool} ran",
         Effect::Ran,
-        ("process_spawn", "{tool}", "exec.unlisted"),
+        ("process_spawn", "/ld-linux-", "exec.unlisted"),
     ),
     offline(
         "a memfd",
         "{a} exec-memfd {tool}",
         Effect::Ran,
-        ("process_spawn", "memfd", "exec.unlisted"),
+        ("privilege", "memfd_create", "privilege.kernel"),
     ),
     offline(
         "a memfd by its name",
         "{a} exec-memfd {tool} x",
         Effect::Ran,
-        ("process_spawn", "memfd", "exec.unlisted"),
+        ("privilege", "memfd_create", "privilege.kernel"),
     ),
     offline(
         "execveat of a descriptor",

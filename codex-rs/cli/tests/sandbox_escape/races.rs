@@ -58,6 +58,7 @@ pub(super) const TABLE: &[Attempt] = &[
         Effect::Secret,
         ("file_read", "{home}/.ssh/key", "fs.secret"),
     )
+    .flags(&["--audit-reads", "denied"])
     .race(),
     offline(
         "race: a program",
@@ -70,21 +71,21 @@ pub(super) const TABLE: &[Attempt] = &[
         "race: a unix socket",
         "{a} race-unix {ws}/ssssss {out}/s",
         Effect::Heard,
-        ("network_access", "{out}/s", "net.offline"),
+        ("network_access", "{out}/s", "net.unix"),
     )
     .race(),
     workspace(
         "race: a connect",
         "{a} race-connect {port}",
         Effect::Heard,
-        ("network_access", "127.0.0.1:{port}", "net.offline"),
+        ("network_access", "127.0.0.1:{port}", "net.loopback"),
     )
     .race(),
     offline(
         "race: a send",
         "{a} race-send {port}",
         Effect::Heard,
-        ("network_access", "127.0.0.1:{port}", "net.offline"),
+        ("network_access", "127.0.0.1:{port}", "net.loopback"),
     )
     .race(),
     silent(

@@ -13,7 +13,7 @@ use codex_test_support::{NOBODY, json_lines, run, run_for};
 use serde_json::Value;
 
 use super::attempt::Attempt;
-use super::machine::{LEVEL, OPEN, OPEN_RACES, REFUSED_ROOT, REFUSED_USER};
+use super::machine::{LEVEL, REFUSED_ROOT, REFUSED_USER};
 use super::run::{Outcome, Programs, once};
 use super::{files, kernel, network, programs, protected, races, secrets};
 
@@ -50,10 +50,8 @@ fn check_record(attempt: &Attempt, outcome: &Outcome) -> Result<(), String> {
     } else {
         "observed"
     };
-    if evidence == "observed" && LEVEL != "full" {
-        return Ok(());
-    }
-    let target = outcome.fill(target);
+    // Records name the home so.
+    let target = outcome.fill(&target.replace("{home}", "[HOME]"));
     let reason = format!("{} profile", attempt.profile.name());
     let text = |record: &Value, field: &str| record[field].as_str().unwrap_or("").to_owned();
     let found = outcome.denied.iter().any(|record| {
@@ -69,7 +67,14 @@ fn check_record(attempt: &Attempt, outcome: &Outcome) -> Result<(), String> {
     }
     Err(format!(
         "no {evidence} denial {operation} {target} by {rule} for {reason:?} in {:?}",
-        outcome.denied
+        outcome
+            .denied
+            .iter()
+            .map(|record| {
+                let fields = ["operation", "target", "rule", "evidence"];
+                fields.map(|field| text(record, field)).join(" ")
+            })
+            .collect::<Vec<_>>()
     ))
 }
 
@@ -93,7 +98,6 @@ fn try_one(programs: &Programs, attempt: &Attempt, findings: &Mutex<Findings>) {
         let mut findings = findings.lock().expect("no test panicked");
         findings.refused.insert((name.to_owned(), errno));
     }
-    let open = OPEN.contains(&name);
     let mut got_through = false;
     // Each run of a race is denied something else: one of them has to be the whole denial.
     let mut recorded = Err("it was never held".to_owned());
@@ -111,27 +115,17 @@ fn try_one(programs: &Programs, attempt: &Attempt, findings: &Mutex<Findings>) {
         }
         if held.effect {
             got_through = true;
-            if !open && !OPEN_RACES.contains(&name) {
-                wrong.push(format!(
-                    "{name}: got through (changed {:?}): {:?}",
-                    held.changed, held.output
-                ));
-                break;
-            }
+            wrong.push(format!(
+                "{name}: got through (changed {:?}): {:?}",
+                held.changed, held.output
+            ));
+            break;
         } else if recorded.is_err() {
             recorded = check_record(attempt, &held);
         }
     }
-    if !got_through
-        && !OPEN_RACES.contains(&name)
-        && let Err(why) = recorded
-    {
+    if !got_through && let Err(why) = recorded {
         wrong.push(format!("{name}: {why}"));
-    }
-    if !got_through && open {
-        wrong.push(format!(
-            "{name}: is held now; take it off the list of what is open"
-        ));
     }
     findings
         .lock()
@@ -184,10 +178,9 @@ fn every_attempt_succeeds_bare_fails_confined_and_is_recorded() {
         }
     }
     println!(
-        "{} mechanisms, {} refused by the bare machine, {} still open",
+        "{} mechanisms, {} refused by the bare machine",
         names.len(),
-        refused.len(),
-        OPEN.len() + OPEN_RACES.len()
+        refused.len()
     );
     assert!(
         wrong.is_empty(),

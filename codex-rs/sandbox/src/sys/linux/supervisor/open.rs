@@ -289,7 +289,7 @@ impl Supervisor<'_> {
             Some(_) if named.slash => return Err(libc::ENOTDIR),
             None if named.slash && creates => return Err(libc::EISDIR),
             // Where it cannot be looked at, it is judged all the same.
-            None if !creates && matches!(named.stat()?, None) => return Err(libc::ENOENT),
+            None if !creates && named.stat()?.is_none() => return Err(libc::ENOENT),
             _ => {}
         }
         let write = match kind {
