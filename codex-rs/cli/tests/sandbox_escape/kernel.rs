@@ -356,7 +356,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "kernel: setuid",
         "{a} setuid",
         Effect::Exit,
-        ("privilege", "setuid", "privilege.kernel"),
+        ("privilege", "setresuid(1, 1, 1)", "privilege.kernel"),
     ),
     workspace(
         "kernel: setgroups",

@@ -26,8 +26,15 @@ pub(super) const TABLE: &[Attempt] = &[
         "a script of one",
         "{ws}/script.tool ran",
         Effect::Ran,
-        ("process_spawn", "{tool}", "exec.unlisted"),
+        ("process_spawn", "{ws}/script.tool", "exec.unlisted"),
     ),
+    offline(
+        "a granted script of one",
+        "{ws}/script.tool ran",
+        Effect::Ran,
+        ("process_spawn", "{tool}", "exec.unlisted"),
+    )
+    .flags(&["--allow-exec", "{ws}/script.tool"]),
     offline(
         "env -S",
         "env -S \"{tool} ran\"",

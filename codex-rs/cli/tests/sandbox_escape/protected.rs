@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Attempt] = &[
     ),
     workspace(
         "a hook through a renamed parent",
-        "mv {ws}/nested {ws}/moved; echo x > {ws}/moved/.git/hooks/pre-commit",
+        "cd {ws}; mv nested moved; echo x > moved/.git/hooks/pre-commit; mv moved nested",
         Effect::Files,
         ("file_write", ".git/hooks/pre-commit", "fs.protected"),
     ),

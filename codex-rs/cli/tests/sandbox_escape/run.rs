@@ -368,7 +368,7 @@ pub(super) fn once(programs: &Programs, attempt: &Attempt, confined: bool) -> Ou
         let mut command = env.command(&programs.codex);
         command
             .args(["sandbox", "--profile", attempt.profile.flag()])
-            .args(attempt.flags)
+            .args(attempt.flags.iter().map(|flag| fill(&places, flag)))
             .args(["--timeout", "20", "--report", "json"])
             .arg("--allow-exec")
             .arg(&programs.attempts)

@@ -66,7 +66,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "a secret archived",
         "tar -cf - -C {home} .ssh | cat",
         Effect::Secret,
-        ("file_read", "{home}/.ssh/key", "fs.secret"),
+        ("file_read", "{home}/.ssh", "fs.secret"),
     )
     .flags(READS),
     workspace(
