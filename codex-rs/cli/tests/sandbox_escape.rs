@@ -11,6 +11,7 @@
 
 mod sandbox_escape {
     mod attempt;
+    mod differences;
     mod files;
     mod kernel;
     mod machine;

@@ -18,7 +18,7 @@ use super::run::{Outcome, Programs, once};
 use super::{files, kernel, network, programs, protected, races, secrets};
 
 /// Names the `codex` to test when the suite runs as another user, from a copy.
-const BINARY: &str = "CODEX_ESCAPE_BINARY";
+pub(super) const BINARY: &str = "CODEX_ESCAPE_BINARY";
 
 /// Attempts at a time: most of an attempt is waiting.
 const WORKERS: usize = 3;

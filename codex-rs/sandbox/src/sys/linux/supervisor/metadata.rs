@@ -4,7 +4,8 @@ use std::ffi::{CStr, CString};
 
 use codex_protocol::request::{FileWrite, Requested as _, WriteKind};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, UTIME_NOW, Uid, XattrFlags,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
+    XattrFlags,
 };
 
 use super::Supervisor;
@@ -66,7 +67,14 @@ impl Supervisor<'_> {
     /// The file, once the gate has permitted the change of its metadata.
     pub(super) fn subject(&mut self, task: Task, subject: Subject) -> Result<Held, Errno> {
         let held = match subject {
-            Subject::Descriptor(fd) => Held::new(task.file(fd)?)?,
+            Subject::Descriptor(fd) => {
+                let file = task.copy(fd)?;
+                let flags = rustix::fs::fcntl_getfl(&file).map_err(number)?;
+                if flags.contains(OFlags::PATH) {
+                    return Err(libc::EBADF);
+                }
+                Held::new(file)?
+            }
             Subject::Path(path, follow) => self.find(task, path, follow)?,
         };
         if !held.is_nameless() {
@@ -94,10 +102,6 @@ impl Supervisor<'_> {
             Place::Held(held) => Ok(held),
             Place::Named(_, None) => Err(libc::ENOENT),
             Place::Named(named, Some(stat)) => {
-                if named.slash && type_of(&stat) != FileType::Directory {
-                    return Err(libc::ENOTDIR);
-                }
-                use rustix::fs::OFlags;
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
                 Ok(Held {
@@ -146,6 +150,11 @@ impl Supervisor<'_> {
         times: Times,
     ) -> Result<Answer, Errno> {
         let times = read_times(task, times)?;
+        let [access, modification] = [&times.last_access, &times.last_modification];
+        if access.tv_nsec == UTIME_OMIT && modification.tv_nsec == UTIME_OMIT {
+            // Not even the file is looked for.
+            return Ok(DONE);
+        }
         let held = self.subject(task, subject)?;
         if type_of(&held.stat) == FileType::Symlink {
             rustix::fs::utimensat(&held.file, c"", &times, AtFlags::EMPTY_PATH).map_err(number)?;
@@ -163,6 +172,9 @@ impl Supervisor<'_> {
         value: (u64, u64),
         flags: u32,
     ) -> Result<Answer, Errno> {
+        if flags & !(XattrFlags::CREATE | XattrFlags::REPLACE).bits() != 0 {
+            return Err(libc::EINVAL);
+        }
         let name = attribute(task, name)?;
         let (address, size) = value;
         if size > VALUE_MAX {
@@ -172,7 +184,6 @@ impl Supervisor<'_> {
         task.read(address, &mut value)?;
         self.still_waits()?;
         let held = self.subject(task, subject)?;
-        not_a_link(&held)?;
         let flags = XattrFlags::from_bits_retain(flags);
         rustix::fs::setxattr(held.link(), &name, &value, flags).map_err(number)?;
         Ok(DONE)
@@ -187,17 +198,8 @@ impl Supervisor<'_> {
         let name = attribute(task, name)?;
         self.still_waits()?;
         let held = self.subject(task, subject)?;
-        not_a_link(&held)?;
         rustix::fs::removexattr(held.link(), name.as_c_str()).map_err(number)?;
         Ok(DONE)
-    }
-}
-
-/// A symbolic link has no attributes of its own that a user may set (xattr(7)).
-fn not_a_link(held: &Held) -> Result<(), Errno> {
-    match type_of(&held.stat) {
-        FileType::Symlink => Err(libc::EPERM),
-        _ => Ok(()),
     }
 }
 

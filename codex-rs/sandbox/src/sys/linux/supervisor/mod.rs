@@ -239,6 +239,15 @@ impl<'p> Supervisor<'p> {
         let subject = |at: u64, address: u64, flags: u64| {
             Subject::Path(path(int(at), address), Follow::from_flags(int(flags)))
         };
+        let follow_flags = match call {
+            Call::Fchmodat2 => int(d),
+            Call::Fchownat => int(e),
+            Call::Utimensat if b != 0 || int(a) == HERE => int(d),
+            _ => 0,
+        };
+        if follow_flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
+            return Err(libc::EINVAL);
+        }
         let followed = |address: u64| Subject::Path(here(address), Follow::Yes);
         let itself = |address: u64| Subject::Path(here(address), Follow::No);
         let descriptor = |fd: u64| Subject::Descriptor(int(fd));
@@ -256,6 +265,7 @@ impl<'p> Supervisor<'p> {
             Call::Mknod => self.make_node(task, here(a), b as u32),
             Call::Mknodat => self.make_node(task, path(int(a), b), c as u32),
             Call::Unlink => self.remove(task, here(a), AtFlags::empty()),
+            Call::Unlinkat if c as u32 & !AtFlags::REMOVEDIR.bits() != 0 => Err(libc::EINVAL),
             Call::Unlinkat => self.remove(task, path(int(a), b), at_flags(c)),
             Call::Rmdir => self.remove(task, here(a), AtFlags::REMOVEDIR),
             Call::Rename => self.rename(task, here(a), here(b), RenameFlags::empty()),
@@ -284,9 +294,14 @@ impl<'p> Supervisor<'p> {
             Call::Fchownat => self.change_owner(task, subject(a, b, e), c as u32, d as u32),
             Call::Utime => self.change_times(task, followed(a), Times::Seconds(b)),
             Call::Utimes => self.change_times(task, followed(a), Times::Micro(b)),
-            Call::Futimesat if b == 0 => self.change_times(task, descriptor(a), Times::Micro(c)),
+            Call::Futimesat if b == 0 && int(a) != HERE => {
+                self.change_times(task, descriptor(a), Times::Micro(c))
+            }
             Call::Futimesat => self.change_times(task, subject(a, b, 0), Times::Micro(c)),
-            Call::Utimensat if b == 0 => self.change_times(task, descriptor(a), Times::Nano(c)),
+            Call::Utimensat if b == 0 && int(a) != HERE && d as u32 != 0 => Err(libc::EINVAL),
+            Call::Utimensat if b == 0 && int(a) != HERE => {
+                self.change_times(task, descriptor(a), Times::Nano(c))
+            }
             Call::Utimensat => self.change_times(task, subject(a, b, d), Times::Nano(c)),
             Call::Setxattr => self.set_attribute(task, followed(a), b, (c, d), e as u32),
             Call::Lsetxattr => self.set_attribute(task, itself(a), b, (c, d), e as u32),

@@ -55,8 +55,13 @@ impl Supervisor<'_> {
     pub(super) fn make_node(&mut self, task: Task, path: Path, mode: u32) -> Result<Answer, Errno> {
         let kind = match mode & libc::S_IFMT {
             0 => FileType::RegularFile,
+            libc::S_IFDIR => return Err(libc::EPERM),
             bits => FileType::from_raw_mode(bits),
         };
+        if matches!(kind, FileType::Symlink | FileType::Unknown) {
+            return Err(libc::EINVAL);
+        }
+        let named = self.free(task, path)?;
         if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
             let request = KernelCall {
                 call: "mknod".to_owned(),
@@ -64,7 +69,6 @@ impl Supervisor<'_> {
             };
             self.permit(task, request.view(), libc::EPERM)?;
         }
-        let named = self.free(task, path)?;
         let write = match kind {
             FileType::RegularFile => WriteKind::Create,
             _ => WriteKind::Link,
@@ -82,11 +86,13 @@ impl Supervisor<'_> {
         path: Path,
         flags: AtFlags,
     ) -> Result<Answer, Errno> {
+        let text = task.path(path.address)?;
+        self.still_waits()?;
         let (not_a_name, write) = match flags.contains(AtFlags::REMOVEDIR) {
-            true => (libc::EINVAL, WriteKind::RemoveDirectory),
+            true => (not_removable(text.to_bytes()), WriteKind::RemoveDirectory),
             false => (libc::EISDIR, WriteKind::Delete),
         };
-        let named = self.named(task, path, not_a_name)?;
+        let named = self.finder(task).named(path.at, &text, not_a_name)?;
         if is_free(&named.stat()) {
             return Err(libc::ENOENT);
         }
@@ -104,8 +110,25 @@ impl Supervisor<'_> {
         to: Path,
         flags: RenameFlags,
     ) -> Result<Answer, Errno> {
-        let from = self.named(task, from, libc::EBUSY)?;
-        let to = self.named(task, to, libc::EBUSY)?;
+        let known = RenameFlags::NOREPLACE | RenameFlags::EXCHANGE | RenameFlags::WHITEOUT;
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        if !known.contains(flags) || exchange && flags != RenameFlags::EXCHANGE {
+            return Err(libc::EINVAL);
+        }
+        // Both are looked up before either is judged.
+        let from = self.named(task, from, libc::EBUSY);
+        if from.as_ref().is_err_and(|errno| *errno != libc::EBUSY) {
+            return from.map(|_| DONE);
+        }
+        let not_a_name = match flags.contains(RenameFlags::NOREPLACE) {
+            true => libc::EEXIST,
+            false => libc::EBUSY,
+        };
+        let to = self.named(task, to, not_a_name);
+        if to.as_ref().is_err_and(|errno| *errno != not_a_name) {
+            return to.map(|_| DONE);
+        }
+        let (from, to) = (from?, to?);
         let source = from.stat();
         if is_free(&source) {
             return Err(libc::ENOENT);
@@ -164,6 +187,9 @@ impl Supervisor<'_> {
         to: Path,
         flags: AtFlags,
     ) -> Result<Answer, Errno> {
+        if !(AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
+            return Err(libc::EINVAL);
+        }
         let text = task.path(from.address)?;
         self.still_waits()?;
         let finder = self.finder(task);
@@ -179,10 +205,10 @@ impl Supervisor<'_> {
             Place::Named(named, Some(stat)) => (named.path.clone(), type_of(stat)),
             Place::Held(held) => (held.path.clone(), type_of(&held.stat)),
         };
+        let to = self.free(task, to)?;
         if kind == FileType::Directory {
             return Err(libc::EPERM);
         }
-        let to = self.free(task, to)?;
         // Under its other name the file could be read, and could be changed.
         let unlinked = matches!(&source, Place::Held(held) if held.stat.st_nlink == 0);
         if !unlinked {
@@ -261,6 +287,17 @@ fn only_a_file(stat: &rustix::fs::Stat) -> Result<(), Errno> {
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(libc::EISDIR),
         _ => Err(libc::EINVAL),
+    }
+}
+
+/// Why a directory that a path does not name by a name of its own is not removed: rmdir(2).
+fn not_removable(path: &[u8]) -> Errno {
+    let length = path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    let trimmed = path.get(..length).unwrap_or_default();
+    match trimmed {
+        b"" => libc::EBUSY,
+        _ if trimmed.ends_with(b"..") => libc::ENOTEMPTY,
+        _ => libc::EINVAL,
     }
 }
 

@@ -77,6 +77,19 @@ impl Opening {
             || self.flags & (libc::O_CREAT | libc::O_TRUNC) != 0
     }
 
+    /// Refuses what the kernel refuses without a look at the path (`build_open_flags`,
+    /// `fs/open.c`).
+    fn check(&self) -> Result<(), Errno> {
+        let unnamed = self.has(libc::O_TMPFILE & !libc::O_DIRECTORY);
+        let reads_only = self.flags & libc::O_ACCMODE == libc::O_RDONLY;
+        if self.has(libc::O_CREAT | libc::O_DIRECTORY)
+            || unnamed && (reads_only || !self.has(libc::O_DIRECTORY))
+        {
+            return Err(libc::EINVAL);
+        }
+        Ok(())
+    }
+
     /// The flags with which we open: never following, never getting a terminal, and never waiting
     /// for the other end of what is no ordinary file.
     fn ours(&self, kind: FileType) -> OFlags {
@@ -162,9 +175,18 @@ impl Supervisor<'_> {
             // Gives no right to the file.
             return Ok(Answer::Continue);
         }
+        opening.check()?;
         let path = task.path(opening.path)?;
         self.still_waits()?;
         let finder = self.finder(task);
+        if opening.has(libc::O_CREAT) && path.to_bytes().ends_with(b"/") {
+            let is_directory = match opening.has(libc::O_EXCL) {
+                true => libc::EEXIST,
+                false => libc::EISDIR,
+            };
+            finder.named(opening.at, &path, is_directory)?;
+            return Err(libc::EISDIR);
+        }
         let exclusive = opening.has(libc::O_CREAT | libc::O_EXCL);
         let place = if exclusive || opening.has(libc::O_NOFOLLOW) {
             finder.unfollowed(opening.at, &path)
@@ -257,8 +279,8 @@ impl Supervisor<'_> {
         if opening.has(libc::O_CREAT | libc::O_EXCL) {
             return Err(libc::EEXIST);
         }
-        if opening.has(libc::O_NOFOLLOW) && type_of(&held.stat) != FileType::Directory {
-            return Err(libc::ELOOP);
+        if opening.has(libc::O_DIRECTORY) && type_of(&held.stat) != FileType::Directory {
+            return Err(libc::ENOTDIR);
         }
         if type_of(&held.stat) == FileType::Directory {
             return Err(libc::EISDIR);
@@ -283,11 +305,13 @@ impl Supervisor<'_> {
     ) -> Result<Answer, Errno> {
         let creates = opening.has(libc::O_CREAT);
         match kind {
+            None | Some(_) if named.slash && creates => return Err(libc::EISDIR),
             Some(_) if opening.has(libc::O_CREAT | libc::O_EXCL) => return Err(libc::EEXIST),
-            Some(FileType::Symlink) => return Err(libc::ELOOP),
             Some(FileType::Directory) => return Err(libc::EISDIR),
-            Some(_) if named.slash => return Err(libc::ENOTDIR),
-            None if named.slash && creates => return Err(libc::EISDIR),
+            Some(_) if named.slash || opening.has(libc::O_DIRECTORY) => {
+                return Err(libc::ENOTDIR);
+            }
+            Some(FileType::Symlink) => return Err(libc::ELOOP),
             // Where it cannot be looked at, it is judged all the same.
             None if !creates && named.stat()?.is_none() => return Err(libc::ENOENT),
             _ => {}

@@ -152,6 +152,8 @@ impl Finder<'_> {
     pub(super) fn unfollowed(self, at: i32, path: &CStr) -> Result<Place, Errno> {
         match self.last(&self.start(at, path)?, path)? {
             Last::Directory(file) => Held::new(file).map(Place::Held),
+            // A slash behind it means the directory that a link leads to.
+            Last::Name(named) if named.slash => self.follow(Last::Name(named), MAX_LINKS),
             Last::Name(named) => {
                 let stat = named.stat()?.map(Box::new);
                 Ok(Place::Named(named, stat))
@@ -189,7 +191,11 @@ impl Finder<'_> {
             Err(libc::EACCES) => None,
             other => other?,
         };
-        if !stat.is_some_and(|stat| type_of(&stat) == FileType::Symlink) {
+        let kind = stat.as_ref().map(type_of);
+        if named.slash && !matches!(kind, None | Some(FileType::Symlink | FileType::Directory)) {
+            return Err(libc::ENOTDIR);
+        }
+        if kind != Some(FileType::Symlink) {
             return Ok(Place::Named(named, stat.map(Box::new)));
         }
         if is_process_file(&named.directory) {

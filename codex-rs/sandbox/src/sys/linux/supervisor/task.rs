@@ -136,6 +136,9 @@ impl Task {
 
     /// A copy of the task's descriptor itself, with all the rights it has.
     pub(super) fn copy(self, fd: i32) -> Result<OwnedFd, Errno> {
+        if fd < 0 {
+            return Err(libc::EBADF);
+        }
         let pid = rustix::process::Pid::from_raw(self.tid).ok_or(libc::ESRCH)?;
         let thread = PidfdFlags::from_bits_retain(PIDFD_THREAD);
         let process = rustix::process::pidfd_open(pid, thread)
