@@ -145,7 +145,7 @@ static void one(void) {
     case 7: flags = any(2) ? AT_REMOVEDIR : any(20) ? 0 : 1;
         printf("unlinkat(%s, %s, %d)", at_name(f), shown(p), flags); result(unlinkat(f, p, flags)); return;
     case 8: printf("rename(%s, %s)", shown(p), shown(q)); result(rename(p, q)); return;
-    case 9: flags = any(5);
+    case 9: flags = any(4);
         printf("renameat2(%s, %s, %s, %s, %d)", at_name(f), shown(p), at_name(g), shown(q), flags);
         result(renameat2(f, p, g, q, flags)); return;
     case 10: flags = any(3) ? 0 : any(2) ? AT_SYMLINK_FOLLOW : any(2) ? AT_EMPTY_PATH : 1;

@@ -100,7 +100,7 @@ impl Supervisor<'_> {
         };
         match place {
             Place::Held(held) => Ok(held),
-            Place::Named(_, None) => Err(libc::ENOENT),
+            Place::Named(named, None) => Err(named.missing()),
             Place::Named(named, Some(stat)) => {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());

@@ -29,11 +29,19 @@ impl Supervisor<'_> {
 
     /// A name that nothing has yet.
     fn free(&self, task: Task, path: Path) -> Result<Named, Errno> {
+        let named = self.free_for_directory(task, path)?;
+        match named.slash {
+            true => Err(libc::ENOENT),
+            false => Ok(named),
+        }
+    }
+
+    /// The same, of which only a directory may be made if a slash follows it.
+    fn free_for_directory(&self, task: Task, path: Path) -> Result<Named, Errno> {
         let named = self.named(task, path, libc::EEXIST)?;
-        match named.stat() {
-            Ok(None) | Err(libc::EACCES) => Ok(named),
-            Ok(Some(_)) => Err(libc::EEXIST),
-            Err(errno) => Err(errno),
+        match named.stat()? {
+            None => Ok(named),
+            Some(_) => Err(libc::EEXIST),
         }
     }
 
@@ -43,7 +51,7 @@ impl Supervisor<'_> {
         path: Path,
         mode: u32,
     ) -> Result<Answer, Errno> {
-        let named = self.free(task, path)?;
+        let named = self.free_for_directory(task, path)?;
         self.permit_write(task, named.path.clone(), WriteKind::MakeDirectory)?;
         self.with_umask_of(task);
         let mode = Mode::from_raw_mode(mode & 0o7777);
@@ -93,7 +101,7 @@ impl Supervisor<'_> {
             false => (libc::EISDIR, WriteKind::Delete),
         };
         let named = self.finder(task).named(path.at, &text, not_a_name)?;
-        if is_free(&named.stat()) {
+        if named.stat()?.is_none() {
             return Err(libc::ENOENT);
         }
         let write = self.made.removal(&named.path, write);
@@ -129,13 +137,9 @@ impl Supervisor<'_> {
             return to.map(|_| DONE);
         }
         let (from, to) = (from?, to?);
-        let source = from.stat();
-        if is_free(&source) {
-            return Err(libc::ENOENT);
-        }
-        let target = to.stat();
-        let taken = !is_free(&target);
-        match (flags.contains(RenameFlags::EXCHANGE), taken) {
+        let source = from.stat()?.ok_or(libc::ENOENT)?;
+        let target = to.stat()?;
+        match (exchange, target.is_some()) {
             (true, false) => return Err(libc::ENOENT),
             (false, true) if flags.contains(RenameFlags::NOREPLACE) => return Err(libc::EEXIST),
             _ => {}
@@ -143,25 +147,19 @@ impl Supervisor<'_> {
         if flags.contains(RenameFlags::WHITEOUT) {
             return Err(libc::EINVAL);
         }
-        if let Ok(Some(stat)) = &source
-            && flags.is_empty()
-            && let Some(renamed) = self.rename_settings(task, &from, &to, stat)
+        if flags.is_empty()
+            && let Some(renamed) = self.rename_settings(task, &from, &to, &source)
         {
             return renamed.map(|()| DONE);
         }
-        let is_directory = |stat: &Result<Option<Stat>, Errno>| match stat {
-            Ok(stat) => stat.is_some_and(|stat| type_of(&stat) == FileType::Directory),
-            // What may not be looked at may be one.
-            Err(_) => true,
-        };
-        let write = match is_directory(&source) || is_directory(&target) {
+        let is_directory = |stat: &Stat| type_of(stat) == FileType::Directory;
+        let write = match is_directory(&source) || target.as_ref().is_some_and(is_directory) {
             true => WriteKind::RenameDirectory,
             false => WriteKind::Rename,
         };
         if write == WriteKind::RenameDirectory
             && (self.moves_file_by_file(&from.path, &to.path)
-                || flags.contains(RenameFlags::EXCHANGE)
-                    && self.moves_file_by_file(&to.path, &from.path))
+                || exchange && self.moves_file_by_file(&to.path, &from.path))
         {
             return Err(libc::EXDEV);
         }
@@ -194,14 +192,14 @@ impl Supervisor<'_> {
         self.still_waits()?;
         let finder = self.finder(task);
         let source = if flags.contains(AtFlags::EMPTY_PATH) && text.is_empty() {
-            Place::Held(Held::new(task.file(from.at)?)?)
+            Place::Held(Held::new(task.base(from.at)?)?)
         } else if flags.contains(AtFlags::SYMLINK_FOLLOW) {
             finder.followed(from.at, &text)?
         } else {
             finder.unfollowed(from.at, &text)?
         };
         let (path, kind) = match &source {
-            Place::Named(_, None) => return Err(libc::ENOENT),
+            Place::Named(named, None) => return Err(named.missing()),
             Place::Named(named, Some(stat)) => (named.path.clone(), type_of(stat)),
             Place::Held(held) => (held.path.clone(), type_of(&held.stat)),
         };
@@ -262,7 +260,7 @@ impl Supervisor<'_> {
         self.still_waits()?;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match self.finder(task).followed(path.at, &text)? {
-            Place::Named(_, None) => return Err(libc::ENOENT),
+            Place::Named(named, None) => return Err(named.missing()),
             Place::Named(named, Some(stat)) => {
                 only_a_file(&stat)?;
                 self.permit_write(task, named.path.clone(), WriteKind::Modify)?;
@@ -299,9 +297,4 @@ fn not_removable(path: &[u8]) -> Errno {
         _ if trimmed.ends_with(b"..") => libc::ENOTEMPTY,
         _ => libc::EINVAL,
     }
-}
-
-/// Whether nothing has the name. What cannot be looked at is something.
-pub(super) fn is_free(stat: &Result<Option<Stat>, Errno>) -> bool {
-    matches!(stat, Ok(None))
 }

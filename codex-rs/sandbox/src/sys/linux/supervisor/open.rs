@@ -191,7 +191,7 @@ impl Supervisor<'_> {
         let place = if exclusive || opening.has(libc::O_NOFOLLOW) {
             finder.unfollowed(opening.at, &path)
         } else {
-            finder.followed(opening.at, &path)
+            finder.to_open(opening.at, &path)
         };
         if !opening.writes() {
             return self.read(task, opening.at, &path, place);

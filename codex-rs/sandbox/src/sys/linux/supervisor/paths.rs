@@ -42,6 +42,11 @@ impl Named {
         }
     }
 
+    /// Why nothing was found there.
+    pub(super) fn missing(&self) -> Errno {
+        self.stat().err().unwrap_or(libc::ENOENT)
+    }
+
     /// The name as the task gave it, so that the kernel judges a slash behind it as it does.
     pub(super) fn given(&self) -> CString {
         if !self.slash {
@@ -60,6 +65,19 @@ pub(super) enum Place {
     Named(Named, Option<Box<Stat>>),
     /// A file that is already held: a directory called `.`, or what a descriptor in `/proc` is.
     Held(Held),
+}
+
+impl Place {
+    fn directory_if_slash(self) -> Result<Self, Errno> {
+        match &self {
+            Self::Named(named, Some(stat))
+                if named.slash && type_of(stat) != FileType::Directory =>
+            {
+                Err(libc::ENOTDIR)
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// A file held by a descriptor without the right to use it.
@@ -144,6 +162,12 @@ impl Finder<'_> {
 
     /// What `path` leads to, links followed.
     pub(super) fn followed(self, at: i32, path: &CStr) -> Result<Place, Errno> {
+        self.to_open(at, path)?.directory_if_slash()
+    }
+
+    /// The same, also where a slash follows what is no directory: whoever makes files finds
+    /// something else wrong with that.
+    pub(super) fn to_open(self, at: i32, path: &CStr) -> Result<Place, Errno> {
         let start = self.start(at, path)?;
         self.follow(self.last(&start, path)?, MAX_LINKS)
     }
@@ -153,7 +177,9 @@ impl Finder<'_> {
         match self.last(&self.start(at, path)?, path)? {
             Last::Directory(file) => Held::new(file).map(Place::Held),
             // A slash behind it means the directory that a link leads to.
-            Last::Name(named) if named.slash => self.follow(Last::Name(named), MAX_LINKS),
+            Last::Name(named) if named.slash => self
+                .follow(Last::Name(named), MAX_LINKS)?
+                .directory_if_slash(),
             Last::Name(named) => {
                 let stat = named.stat()?.map(Box::new);
                 Ok(Place::Named(named, stat))
@@ -192,9 +218,6 @@ impl Finder<'_> {
             other => other?,
         };
         let kind = stat.as_ref().map(type_of);
-        if named.slash && !matches!(kind, None | Some(FileType::Symlink | FileType::Directory)) {
-            return Err(libc::ENOTDIR);
-        }
         if kind != Some(FileType::Symlink) {
             return Ok(Place::Named(named, stat.map(Box::new)));
         }
@@ -236,7 +259,8 @@ impl Finder<'_> {
         let (parent, name) = match trimmed.iter().rposition(|b| *b == b'/') {
             Some(at) => {
                 let (parent, name) = trimmed.split_at(at + 1);
-                (Some(parent), name)
+                // With the dot it is a directory that may be searched, or none to name a file in.
+                (Some([parent, b"."].concat()), name)
             }
             None => (None, trimmed),
         };
@@ -244,7 +268,7 @@ impl Finder<'_> {
             let whole: &[u8] = if trimmed.is_empty() { b"/" } else { trimmed };
             return self.directory(start, Some(whole)).map(Last::Directory);
         }
-        let directory = self.directory(start, parent)?;
+        let directory = self.directory(start, parent.as_deref())?;
         let within = true_path(&directory)?;
         let path = within.join(OsStr::from_bytes(name));
         let name = CString::new(name).map_err(|_| libc::ENOENT)?;
@@ -269,7 +293,8 @@ impl Finder<'_> {
                 open_directory(rustix::fd::AsFd::as_fd(base), path)
             }
             (Start::Root, path) => open_directory(CWD, path.unwrap_or(b"/")),
-            (Start::Directory(base), None) => base.try_clone().map_err(|_| libc::EMFILE),
+            // What is no directory, or may not be searched, holds no names.
+            (Start::Directory(base), None) => open_directory(rustix::fd::AsFd::as_fd(base), b"."),
         }
     }
 

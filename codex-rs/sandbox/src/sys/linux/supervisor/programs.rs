@@ -45,7 +45,7 @@ impl Supervisor<'_> {
             finder.followed(at, &text)?
         };
         let program = match place {
-            Place::Named(_, None) => return Err(libc::ENOENT),
+            Place::Named(named, None) => return Err(named.missing()),
             Place::Named(named, Some(_)) => named.path,
             Place::Held(held) => held.path,
         };
@@ -78,7 +78,7 @@ impl Supervisor<'_> {
             return Err(libc::ENOEXEC);
         };
         match self.finder(task).followed(libc::AT_FDCWD, &text)? {
-            Place::Named(_, None) => Err(libc::ENOENT),
+            Place::Named(named, None) => Err(named.missing()),
             Place::Named(named, Some(_)) => self.permit_program(task, named.path, scripts),
             Place::Held(held) => self.permit_program(task, held.path, scripts),
         }

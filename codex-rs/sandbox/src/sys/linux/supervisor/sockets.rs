@@ -7,13 +7,12 @@ use std::time::Duration;
 use codex_protocol::request::{
     NetworkAccess, Requested as _, SocketKind, Transport, UnixAddress, UnixSocket, WriteKind,
 };
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Access, FileType, Mode, OFlags};
 
 use super::Supervisor;
 use super::address::{self, Address, Internet};
 use super::listener::Answer;
 use super::maker::Maker;
-use super::names::is_free;
 use super::paths::{Held, Place, type_of};
 use super::task::{Errno, Task, number};
 
@@ -216,7 +215,7 @@ impl Supervisor<'_> {
     fn connect_file(&mut self, task: Task, fd: i32, path: Vec<u8>) -> Result<Answer, Errno> {
         let text = CString::new(path).map_err(|_| libc::EINVAL)?;
         let held = match self.finder(task).followed(libc::AT_FDCWD, &text)? {
-            Place::Named(_, None) => return Err(libc::ENOENT),
+            Place::Named(named, None) => return Err(named.missing()),
             Place::Held(held) => held,
             Place::Named(named, Some(stat)) => {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -229,6 +228,8 @@ impl Supervisor<'_> {
             }
         };
         if type_of(&held.stat) != FileType::Socket {
+            // Whoever may not write to it does not hear that it is none.
+            rustix::fs::access(held.link(), Access::WRITE_OK).map_err(number)?;
             return Err(libc::ECONNREFUSED);
         }
         let request = UnixSocket {
@@ -260,7 +261,7 @@ impl Supervisor<'_> {
                 let named = self
                     .finder(task)
                     .named(libc::AT_FDCWD, &text, libc::EADDRINUSE)?;
-                if !is_free(&named.stat()) {
+                if named.stat()?.is_some() {
                     return Err(libc::EADDRINUSE);
                 }
                 let request = UnixSocket {
