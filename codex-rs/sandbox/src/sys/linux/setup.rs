@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use super::seccomp::Program as Filter;
 use super::{check, landlock};
 use crate::plan::{Plan, Terminal};
@@ -184,9 +186,9 @@ fn confine<T>(
         check(unsafe { libc::setpgid(0, confinement.group) }.into())
             .map_err(at("joining the terminal's group"))?;
     }
-    limit(libc::RLIMIT_CORE, 0).map_err(at("limiting core dumps"))?;
+    limit(Resource::Core, 0).map_err(at("limiting core dumps"))?;
     if let Some(bytes) = confinement.memory {
-        limit(libc::RLIMIT_DATA, bytes).map_err(at("limiting memory"))?;
+        limit(Resource::Data, bytes).map_err(at("limiting memory"))?;
     }
     // SAFETY: the path is a C string that outlives the call.
     check(unsafe { libc::chdir(program.cwd.as_ptr()) }.into())
@@ -224,13 +226,12 @@ fn default_signals() {
     }
 }
 
-fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: value,
-        rlim_max: value,
+fn limit(resource: Resource, value: u64) -> io::Result<()> {
+    let limit = Rlimit {
+        current: Some(value),
+        maximum: Some(value),
     };
-    // SAFETY: the structure outlives the call, which reads it.
-    check(unsafe { libc::setrlimit(resource, &raw const limit) }.into()).map(drop)
+    Ok(setrlimit(resource, limit)?)
 }
 
 /// `struct __user_cap_header_struct` and twice `struct __user_cap_data_struct`, header

@@ -214,7 +214,7 @@ unsafe fn raise_loopback() -> i32 {
         if socket < 0 {
             return -*libc::__errno_location();
         }
-        let raised = libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw mut request);
+        let raised = libc::ioctl(socket, libc::SIOCSIFFLAGS as libc::Ioctl, &raw mut request);
         let result = match raised {
             0 => 0,
             _ => -*libc::__errno_location(),
