@@ -5,6 +5,7 @@ mod args;
 mod audit;
 mod config;
 mod demo;
+mod egress;
 mod exec;
 mod failure;
 mod image;

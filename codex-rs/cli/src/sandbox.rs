@@ -43,11 +43,6 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
             "recording refused reads (--audit-reads denied)",
         ));
     }
-    if !args.grants.allow_host.is_empty() {
-        return Err(Failure::not_yet(
-            "reading a host through the egress proxy (--allow-host)",
-        ));
-    }
     let base = Base::new(global, &args.grants, &[])?;
     // A run of `codex sandbox` is a conversation of its own.
     let bench = Bench::new(global, &base, SessionId::new(setup::new_id()))?;
@@ -68,7 +63,10 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         sink: Arc::new(NoSteps),
         first_step: 0,
     };
-    let setup = Setup::open(global, &base, bench, watch)?;
+    let setup = match Setup::open(global, &base, bench, watch) {
+        Err(failure) if failure.kind == Kind::CannotEnforce => return Ok(set_up(failure)),
+        setup => setup?,
+    };
     let cwd = setup.places().workspace.clone();
     print::level(global, &report);
     let argv = args.command.clone();
@@ -120,8 +118,15 @@ fn start(
         let _context = runtime.enter();
         Signals::handle()?
     };
+    let lost = setup.lost();
     let ended = match ready.start(&recorded) {
-        Ok(running) => runtime.block_on(watch(running, signals)),
+        Ok(running) => runtime.block_on(async {
+            tokio::select! {
+                ended = watch(running, signals) => Ok(ended),
+                // Dropping what is watched ends the command and all that it started.
+                error = lost => Err(Failure::refused(error)),
+            }
+        })?,
         Err(error) => Err(error),
     };
     let outcome = match &ended {

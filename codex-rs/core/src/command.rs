@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Workbench {
     pub temp: Option<PathBuf>,
     /// Where outputs that are too long to show are kept.
     pub outputs: PathBuf,
+    /// Where the egress proxy listens, where the policy reaches hosts.
+    pub proxy: Option<SocketAddr>,
 }
 
 /// A command that could not be run.
@@ -84,6 +87,7 @@ impl Workbench {
             limits,
             terminal,
             accept: self.accept,
+            proxy: self.proxy,
         };
         plan::plan(policy, self.capabilities, &survey::survey(policy), wishes)
     }

@@ -1,7 +1,7 @@
 //! From a request as it came to the typed one that the gate judges, or the reason why servers
 //! could read it in more than one way.
 
-use codex_protocol::hosts::{READ_METHODS, canonical_host};
+use codex_protocol::hosts::{READ_METHODS, canonical_host, read_post_of};
 use codex_protocol::request::NetworkRead;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap};
@@ -230,13 +230,13 @@ fn body_fault(read: &NetworkRead, headers: &HeaderMap, no_body: bool) -> Option<
     {
         return Some("a read has no body");
     }
-    if read.method == "POST"
-        && read.path.ends_with("/git-upload-pack")
-        && headers
+    let typed = |as_type: &str| {
+        headers
             .get(header::CONTENT_TYPE)
-            .is_none_or(|t| t.as_bytes() != b"application/x-git-upload-pack-request")
-    {
-        return Some("git asks for packs with another type of content");
+            .is_some_and(|t| t.as_bytes() == as_type.as_bytes())
+    };
+    if read_post_of(read).is_some_and(|post| !typed(post.content_type)) {
+        return Some("the named read that it looks like sends another type of content");
     }
     None
 }

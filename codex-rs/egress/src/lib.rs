@@ -20,7 +20,9 @@ mod origin;
 mod reply;
 mod serve;
 mod session;
+mod traffic;
 
 pub use address::{Resolver, SystemResolver, is_public};
+pub use environment::{CACHE_DIRECTORY, CACHES, Cache, variables};
 pub use serve::Proxy;
 pub use session::{EgressError, Limits, Options};

@@ -1,7 +1,8 @@
 //! The proxy: connections of clients, and what becomes of each request.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::thread::JoinHandle;
 
 use codex_protocol::decision::{Effect, Rule, rule};
 use codex_protocol::gate;
+use codex_protocol::hosts;
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::RecordError;
 use codex_protocol::request::{NetworkRead, Requested as _};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -21,15 +23,16 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Reply, Streamed};
 use crate::environment;
 use crate::inspect::{self, Via};
-use crate::origin::{self, Origins, Unreached};
+use crate::origin::{self, Origins, Unreached, Way};
 use crate::reply;
 use crate::session::{EgressError, Options, Session};
+use crate::traffic::{Activity, Watched};
 
 /// Bytes that the head of a request may take.
 const MAX_HEAD: usize = 64 << 10;
@@ -116,7 +119,22 @@ impl Proxy {
     /// in the run's directory.
     #[must_use]
     pub fn variables(&self) -> Vec<(String, String)> {
-        environment::variables(&self.directory, &format!("http://{}", self.address()))
+        environment::variables(&self.directory, self.address(), |_| true)
+    }
+
+    /// Waits for a record that could not be written. From then on the proxy refuses everything, and
+    /// the run must end.
+    pub fn lost(&self) -> impl Future<Output = RecordError> + Send + use<> {
+        let mut lost = self.session.lost.subscribe();
+        async move {
+            if let Ok(lost) = lost.wait_for(Option::is_some).await
+                && let Some(error) = lost.as_ref()
+            {
+                return error.clone();
+            }
+            // The proxy ended without one.
+            std::future::pending().await
+        }
     }
 }
 
@@ -147,16 +165,17 @@ async fn accept(listener: TcpListener, session: Arc<Session>) {
         };
         // Only latency is lost where it cannot be set.
         let _ = stream.set_nodelay(true);
+        let activity = Activity::new();
         let client = Arc::new(Client {
             session: Arc::clone(&session),
             via: Via::Port,
             origins: Origins::default(),
             requests: Arc::clone(&requests),
+            activity: activity.clone(),
+            _permit: Arc::new(permit),
         });
-        tokio::spawn(async move {
-            serve_http1(client, TokioIo::new(stream)).await;
-            drop(permit);
-        });
+        let stream = Watched { stream, activity };
+        tokio::spawn(serve_http1(client, TokioIo::new(stream)));
     }
 }
 
@@ -166,6 +185,19 @@ struct Client {
     via: Via,
     origins: Origins,
     requests: Arc<AtomicU64>,
+    /// Of the connection to the proxy's port, also for what runs in its CONNECT.
+    activity: Activity,
+    /// Held as long as anything of the connection is.
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Client {
+    /// Waits until the client's connection has stood still for longer than any answer may take.
+    async fn abandoned(&self) {
+        let limits = &self.session.limits;
+        let whole = limits.connect + limits.answer + limits.idle;
+        self.activity.stopped(whole).await;
+    }
 }
 
 async fn serve_http1<S>(client: Arc<Client>, stream: TokioIo<S>)
@@ -176,20 +208,24 @@ where
         let client = Arc::clone(&client);
         service_fn(move |request| answer(Arc::clone(&client), request))
     };
-    let served = http1::Builder::new()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(client.session.limits.head)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(stream, service)
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    let served = tokio::select! {
+        served = serving => served,
+        () = client.abandoned() => return,
+    };
     if let Err(error) = served
         && (error.is_parse() || error.is_parse_too_large())
     {
         let why = format!("the request cannot be read ({error})");
-        // Where even that cannot be recorded, nothing was done either.
-        let _ = client.refuse(client.unread(), rule::NET_REQUEST, &why);
+        if let Err(error) = client.refuse(client.unread(), rule::NET_REQUEST, &why) {
+            client.session.lose(error);
+        }
     }
 }
 
@@ -208,7 +244,7 @@ async fn answer(
     };
     Ok(client.answer(request).await.unwrap_or_else(|error| {
         // No record, no act. The reason names a file of the person's, which is not the client's.
-        drop(error);
+        client.session.lose(error);
         let why = "the request cannot be recorded, and what is not recorded is not done";
         reply::failed(StatusCode::SERVICE_UNAVAILABLE, "no_record", why, &target)
     }))
@@ -248,6 +284,9 @@ impl Client {
         self: &Arc<Self>,
         mut request: Request<Incoming>,
     ) -> Result<Response<Reply>, RecordError> {
+        if let Some(error) = self.session.lost.borrow().as_ref() {
+            return Err(error.clone());
+        }
         let (read, fault) = inspect::inspect(&self.via, &request);
         if let Some(fault) = fault {
             return self.refuse(
@@ -260,6 +299,12 @@ impl Client {
             let why = "the session has used up its number of requests";
             return self.refuse(read, rule::NET_REQUEST, why);
         }
+        let declared = request.body().size_hint().lower();
+        if declared > self.session.limits.request_bytes {
+            let why = "what the request sends is longer than the proxy's limit";
+            return self.refuse(read, rule::NET_REQUEST, why);
+        }
+        self.session.pace.turn().await;
         let permissions = &self.session.permissions;
         if read.method == "CONNECT" {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -283,24 +328,23 @@ impl Client {
         };
         // The intent stands in the log before a byte is sent, the look-up of the name included.
         permissions.record(authorized, None)?;
-        let addresses = match self.pinned(&read).await {
-            Ok(addresses) => addresses,
+        let way = match self.way(&read).await {
+            Ok(way) => way,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
-        let request = outbound(request, &read);
-        match self
-            .origins
-            .send(&self.session, &read, &addresses, request)
-            .await
-        {
+        let request = outbound(request, &read).map(|body| {
+            let limits = &self.session.limits;
+            Reply::Stream(Streamed::new(body, limits.request_bytes, limits.idle))
+        });
+        match self.origins.send(&self.session, &read, &way, request).await {
             Ok(response) => Ok(self.inbound(response)),
             Err(unreached) => self.unreached(read, unreached, &target),
         }
     }
 
-    async fn pinned(&self, read: &NetworkRead) -> Result<Vec<SocketAddr>, Unreached> {
-        let pinned = origin::pinned(&self.session, read);
-        tokio::time::timeout(self.session.limits.connect, pinned)
+    async fn way(&self, read: &NetworkRead) -> Result<Way, Unreached> {
+        let way = origin::way(&self.session, read);
+        tokio::time::timeout(self.session.limits.connect, way)
             .await
             .unwrap_or(Err(Unreached::Slow))
     }
@@ -334,7 +378,7 @@ impl Client {
 
     /// A tunnel that the person granted: recorded as one, since nobody sees what runs in it.
     async fn tunnel(
-        &self,
+        self: &Arc<Self>,
         read: NetworkRead,
         upgrade: OnUpgrade,
     ) -> Result<Response<Reply>, RecordError> {
@@ -349,19 +393,26 @@ impl Client {
                 return Ok(reply::denied(&decision, &target, &reason));
             }
         }
-        let addresses = match self.pinned(&read).await {
-            Ok(addresses) => addresses,
+        let way = match self.way(&read).await {
+            Ok(way) => way,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
-        let connected = tokio::time::timeout(self.session.limits.connect, origin::tcp(&addresses));
+        let limits = self.session.limits;
+        let connecting = origin::tunnel(&self.session, &read, &way);
+        let connected = tokio::time::timeout(limits.connect, connecting);
         let mut host = match connected.await.unwrap_or(Err(Unreached::Slow)) {
             Ok(stream) => stream,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
+        // Keeps the connection's permit until the tunnel ends.
+        let outer = Arc::clone(self);
         tokio::spawn(async move {
-            if let Ok(client) = upgrade.await {
+            let Ok(client) = upgrade.await else { return };
+            let mut client = TokioIo::new(client);
+            tokio::select! {
                 // Either side may end it at any time; there is nobody to tell.
-                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut host).await;
+                _ = tokio::io::copy_bidirectional(&mut client, &mut host) => {}
+                () = outer.activity.stopped(limits.idle) => {}
             }
         });
         Ok(reply::connected())
@@ -396,10 +447,12 @@ async fn intercepted(outer: Arc<Client>, connect: NetworkRead, upgrade: OnUpgrad
         Ok(stream) => stream,
         Err(error) => {
             let why = format!(
-                "the client did not complete TLS with the session's certificate authority ({error}); where it pins the host's certificate, the host can be granted as a tunnel"
+                "the client did not complete TLS with the session's certificate authority ({error}); where it pins the host's certificate, --allow-tunnel {} grants the host as a tunnel",
+                hosts::rule_at(&connect.host, connect.port)
             );
-            // Where even that cannot be recorded, nothing was done either.
-            let _ = outer.refuse(connect, rule::NET_TUNNEL, &why);
+            if let Err(error) = outer.refuse(connect, rule::NET_TUNNEL, &why) {
+                session.lose(error);
+            }
             return;
         }
     };
@@ -416,21 +469,28 @@ async fn intercepted(outer: Arc<Client>, connect: NetworkRead, upgrade: OnUpgrad
         },
         origins: Origins::default(),
         requests: Arc::clone(&outer.requests),
+        activity: outer.activity.clone(),
+        _permit: Arc::clone(&outer._permit),
         session,
     });
+    drop(outer);
     if !h2 {
         return serve_http1(client, TokioIo::new(stream)).await;
     }
     let limits = client.session.limits;
+    let watched = Arc::clone(&client);
     let service = service_fn(move |request| answer(Arc::clone(&client), request));
-    // What is no HTTP/2 ends the connection; every stream that became a request has its record.
-    let _ = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.idle)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // What is no HTTP/2 ends the connection; every stream that became a request has its record.
+        _ = serving => {}
+        () = watched.abandoned() => {}
+    }
 }
 
 /// The request as the host gets it: nothing of the client's connection, and one Host.

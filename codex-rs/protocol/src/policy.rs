@@ -47,9 +47,12 @@ pub enum Right {
     DenyHost(String),
     /// This host may be reached by a tunnel that the proxy cannot look into.
     Tunnel(String),
-    /// This named read may use POST where its host may be read:
-    /// [`GIT_UPLOAD_PACK`](crate::hosts::GIT_UPLOAD_PACK).
+    /// This named read of [`READ_POSTS`](crate::hosts::READ_POSTS) may use POST where its host
+    /// may be read.
     ReadPost(String),
+    /// The hosts of this one of the [`PRESETS`](crate::hosts::PRESETS) may be read, as they may
+    /// under NetReadOnly.
+    Preset(String),
 }
 
 /// A [`Right`] and where it comes from.
@@ -337,6 +340,22 @@ impl Policy {
             .iter()
             .fold(self.own.profile, |narrowest, layer| {
                 narrowest.narrow(layer.profile)
+            })
+    }
+
+    /// Whether hosts are reached through the proxy: by a profile that reads the network or a grant
+    /// of a host, where the profile does not reach everything anyway.
+    #[must_use]
+    pub fn reaches_hosts(&self) -> bool {
+        let granted = |g: &Grant| {
+            matches!(
+                g.right,
+                Right::Host(_) | Right::Tunnel(_) | Right::Preset(_)
+            )
+        };
+        self.profile() != SecurityProfile::Trusted
+            && self.layers().any(|layer| {
+                layer.profile == SecurityProfile::NetReadOnly || layer.grants.iter().any(granted)
             })
     }
 

@@ -1,6 +1,7 @@
 //! From rights and capabilities to what will be enforced.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use codex_protocol::policy::Policy;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub limits: Limits,
     /// The terminal.
     pub terminal: Terminal,
+    /// The one address outside that the command may connect to over TCP: the egress proxy's.
+    pub proxy: Option<SocketAddr>,
 }
 
 /// What a run asks for beyond its policy.
@@ -66,6 +69,9 @@ pub struct Wishes {
     pub terminal: Terminal,
     /// The level that the person accepts where it is lower than the profile requires.
     pub accept: Option<Level>,
+    /// Where the run's egress proxy listens, on loopback. A policy that reaches hosts is refused
+    /// without one.
+    pub proxy: Option<SocketAddr>,
 }
 
 /// Why a profile cannot be enforced here.
@@ -88,14 +94,27 @@ pub enum CannotEnforce {
         "--deny-read cannot be enforced under the Trusted profile, which confines nothing; choose another profile, or leave it out"
     )]
     DenyUnderTrusted,
-    /// A part of codex that the profile depends on does not exist yet.
-    #[error(
-        "{what} cannot be enforced: the egress proxy that would let through reads alone is not plugged in yet; use the offline or workspace-write profile"
-    )]
+    /// Hosts are to be reached, and no proxy was started that would let through reads alone.
+    #[error("{what} cannot be enforced: no egress proxy was started for this run")]
     NoProxy {
         /// The profile or grant.
         what: String,
     },
+    /// Hosts are to be reached, and nothing here lets a command connect to the proxy and nowhere
+    /// else. A port that Landlock allows is allowed at every address, so that is no way.
+    #[error(
+        "{what} cannot be enforced on this machine: letting a command reach the egress proxy and nothing else needs a supervisor of its connections, which is not there; use the offline or workspace-write profile without granted hosts"
+    )]
+    NoSupervisor {
+        /// The profile or grant.
+        what: String,
+    },
+}
+
+/// Whether connections of the command can be let through to one address and refused to all others.
+/// The static filter cannot: it sees no addresses.
+fn lets_through_one_address(_: Capabilities) -> bool {
+    false
 }
 
 fn features(missing: &[Missing]) -> String {
@@ -110,8 +129,8 @@ fn features(missing: &[Missing]) -> String {
 ///
 /// # Errors
 /// When the machine reaches a lower level than the profile requires and the person accepts, or
-/// when the profile depends on a part that is not built yet. Never a plan that enforces less
-/// than the report says.
+/// when hosts are to be reached and the way to the proxy alone cannot be enforced. Never a plan
+/// that enforces less than the report says.
 pub fn plan(
     policy: &Policy,
     capabilities: Capabilities,
@@ -119,13 +138,20 @@ pub fn plan(
     wishes: Wishes,
 ) -> Result<(Plan, Report), CannotEnforce> {
     let profile = policy.profile();
-    if policy
-        .layers()
-        .any(|l| l.profile == SecurityProfile::NetReadOnly)
-    {
-        return Err(CannotEnforce::NoProxy {
-            what: "the NetReadOnly profile".to_owned(),
-        });
+    if policy.reaches_hosts() {
+        let what = match policy
+            .layers()
+            .any(|l| l.profile == SecurityProfile::NetReadOnly)
+        {
+            true => "the NetReadOnly profile".to_owned(),
+            false => "the grant of a host".to_owned(),
+        };
+        if wishes.proxy.is_none() {
+            return Err(CannotEnforce::NoProxy { what });
+        }
+        if !lets_through_one_address(capabilities) {
+            return Err(CannotEnforce::NoSupervisor { what });
+        }
     }
     if profile == SecurityProfile::Trusted
         && policy.layers().any(|l| l.denied_reads().next().is_some())
@@ -180,6 +206,7 @@ pub fn plan(
         environment,
         limits: wishes.limits,
         terminal: wishes.terminal,
+        proxy: wishes.proxy.filter(|_| policy.reaches_hosts()),
     };
     Ok((plan, report))
 }

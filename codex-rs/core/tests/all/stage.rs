@@ -87,6 +87,7 @@ impl Stage {
             set: Vec::new(),
             temp: None,
             outputs: self.root().join("home/.codex/outputs"),
+            proxy: None,
         });
         tools::built_in(&workbench, &self.workspace())
     }
