@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use codex_http::BoxedStream;
+use codex_http::{BoxedStream, HttpError};
 use codex_protocol::request::NetworkRead;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -57,7 +57,7 @@ pub(crate) async fn way(session: &Session, read: &NetworkRead) -> Result<Way, Un
         match upstream.serves(https, &read.host, read.port) {
             Ok(true) => return Ok(Way::Upstream),
             Ok(false) => {}
-            Err(error) => return Err(Unreached::Failed(error.to_string())),
+            Err(error) => return Err(Unreached::Failed(of_upstream(&error))),
         }
     }
     let literal = read.host.parse::<IpAddr>().ok();
@@ -95,6 +95,17 @@ pub(crate) async fn tunnel(
     }
 }
 
+/// What a client is told of the person's proxy: not where it is.
+fn of_upstream(error: &HttpError) -> String {
+    let why = match error {
+        HttpError::ProxyRefused { status, .. } => format!("refused with status {status}"),
+        HttpError::BadProxy { .. } => "has an address that cannot be used".to_owned(),
+        HttpError::Tls { .. } => "did not prove who it is".to_owned(),
+        _ => "was not reached".to_owned(),
+    };
+    format!("the proxy of the person who started codex (HTTPS_PROXY, HTTP_PROXY) {why}")
+}
+
 /// A connection to the person's proxy, or through it, and the credentials for requests on the
 /// proxy's own port.
 async fn through(
@@ -107,7 +118,7 @@ async fn through(
     let through = upstream
         .connect(tunnel, &read.host, read.port, tunnel)
         .await
-        .map_err(|error| Unreached::Failed(error.to_string()))?
+        .map_err(|error| Unreached::Failed(of_upstream(&error)))?
         .ok_or_else(unset)?;
     Ok((through.stream, through.authorization))
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use codex_egress::{Options, Proxy, Resolver};
+use codex_egress::{Limits, Options, Proxy, Resolver};
+use codex_http::Upstream;
 use codex_protocol::event::{Event, EventSink};
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::permission::{Approver, Items, NeverAsk, Permissions};
@@ -160,6 +161,8 @@ pub(crate) struct Setting {
     pub(crate) allow_private: bool,
     pub(crate) trust_origin: bool,
     pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Setting {
@@ -171,6 +174,8 @@ impl Default for Setting {
             allow_private: true,
             trust_origin: true,
             approver: Arc::new(NeverAsk),
+            upstream: None,
+            limits: Limits::default(),
         }
     }
 }
@@ -222,6 +227,8 @@ impl World {
         let mut options = Options::new(directory.path().to_owned());
         options.resolver = Arc::clone(&names) as _;
         options.allow_private = setting.allow_private;
+        options.upstream = setting.upstream;
+        options.limits = setting.limits;
         options.roots = Some(match setting.trust_origin {
             true => vec![origin.root.clone()],
             false => Vec::new(),
