@@ -9,6 +9,8 @@ use hyper::{Method, Request, Uri, Version};
 
 /// Longest path and query, in bytes. Servers commonly stop at 8 KiB.
 const MAX_TARGET: usize = 8 << 10;
+/// Most bytes of all headers together.
+pub(crate) const MAX_HEAD: usize = 64 << 10;
 /// Most bytes of one header's value.
 const MAX_VALUE: usize = 8 << 10;
 
@@ -204,6 +206,12 @@ fn header_fault(headers: &HeaderMap) -> Option<&'static str> {
     }
     if headers.values().any(|value| value.len() > MAX_VALUE) {
         return Some("a header is longer than 8 KiB");
+    }
+    let length = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+        name.as_str().len() + value.len()
+    };
+    if headers.iter().map(length).sum::<usize>() > MAX_HEAD {
+        return Some("its headers together are longer than 64 KiB");
     }
     let control = |b: &u8| (*b < b' ' && *b != b'\t') || *b == 0x7f;
     if headers

@@ -28,14 +28,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Reply, Streamed};
 use crate::environment;
-use crate::inspect::{self, Via};
+use crate::inspect::{self, MAX_HEAD, Via};
 use crate::origin::{self, Origins, Unreached, Way};
 use crate::reply;
 use crate::session::{EgressError, Options, Session};
 use crate::traffic::{Activity, Watched};
 
-/// Bytes that the head of a request may take.
-const MAX_HEAD: usize = 64 << 10;
 /// Headers that a request may have.
 const MAX_HEADERS: usize = 100;
 

@@ -87,6 +87,10 @@ impl<T: Read + Write> Stream for T {}
 
 impl Origin {
     pub(crate) fn new(tls: bool, answer: &'static str) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), tls, answer)
+    }
+
+    pub(crate) fn on(listener: TcpListener, tls: bool, answer: &'static str) -> Self {
         let made = rcgen::generate_simple_self_signed(["origin.test".to_owned()]).unwrap();
         let root = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -97,7 +101,6 @@ impl Origin {
             .with_single_cert(vec![root.clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Self {
             address: listener.local_addr().unwrap(),
             hits: Arc::default(),
