@@ -142,6 +142,10 @@ pub(crate) struct Grants {
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_tunnel: Vec<String>,
 
+    /// Let this host's name lead to a private address, as a network's own package index may
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_private_host: Vec<String>,
+
     /// Let this named read use POST where its host may be read: git-upload-pack, npm-audit
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_post: Vec<String>,

@@ -223,6 +223,9 @@ pub(crate) fn rights(grants: &Grants) -> Result<Vec<Right>, Failure> {
         }
         rights.push(Right::Tunnel(host(text).or_fail(Kind::Usage)?));
     }
+    for text in &grants.allow_private_host {
+        rights.push(Right::PrivateHost(host(text).or_fail(Kind::Usage)?));
+    }
     for name in &grants.allow_preset {
         named("preset", name, PRESETS.iter().map(|p| p.name))?;
         rights.push(Right::Preset(name.clone()));

@@ -234,6 +234,7 @@ fn from_config(rights: &Rights) -> Grants {
         deny_host: rights.deny_host.clone(),
         allow_preset: rights.allow_preset.clone(),
         allow_tunnel: rights.allow_tunnel.clone(),
+        allow_private_host: rights.allow_private_host.clone(),
         allow_post: rights.allow_post.clone(),
         pass_env: rights.pass_env.clone(),
     }
@@ -556,6 +557,7 @@ fn record_widening(
             Right::DenyHost(host) => ("deny host", host.clone()),
             Right::Tunnel(host) => ("tunnel", host.clone()),
             Right::ReadPost(name) => ("read by POST", name.clone()),
+            Right::PrivateHost(host) => ("private addresses of", host.clone()),
             Right::Preset(name) => ("preset", name.clone()),
         };
         let source = match grant.source {

@@ -18,13 +18,14 @@ const PROXY: &[&str] = &[
     "all_proxy",
 ];
 
-/// Variables that name a file of trusted certificates: OpenSSL, Node, Python's requests and pip,
+/// Variables that name a file of trusted certificates: OpenSSL, Node, Python's requests and pip, npm,
 /// cargo, git, curl, and the AWS and Deno tools.
 const BUNDLE: &[&str] = &[
     "SSL_CERT_FILE",
     "NODE_EXTRA_CA_CERTS",
     "REQUESTS_CA_BUNDLE",
     "PIP_CERT",
+    "npm_config_cafile",
     "CARGO_HTTP_CAINFO",
     "GIT_SSL_CAINFO",
     "CURL_CA_BUNDLE",

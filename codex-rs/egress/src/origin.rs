@@ -69,13 +69,10 @@ pub(crate) async fn way(session: &Session, read: &NetworkRead) -> Result<Way, Un
             .await
             .map_err(|error| Unreached::Failed(format!("its name was not found: {error}")))?,
     };
-    let pinned = address::pin(
-        addresses,
-        read.port,
-        literal.is_some(),
-        session.allow_private,
-    )
-    .map_err(Unreached::Address)?;
+    let policy = session.permissions.policy();
+    let private = session.allow_private || policy.may_be_private(&read.host, read.port);
+    let pinned = address::pin(addresses, read.port, literal.is_some(), private)
+        .map_err(Unreached::Address)?;
     // The proxy must not be made to ask itself.
     match pinned.contains(&session.address) {
         true => Err(Unreached::Address("that is the proxy itself")),

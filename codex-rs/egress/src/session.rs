@@ -100,8 +100,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// How names become addresses.
     pub resolver: Arc<dyn Resolver>,
-    /// Whether names may lead to private addresses. For tests and networks whose package index
-    /// has one; an address that was granted as such may be reached either way.
+    /// Whether any name may lead to a private address. For tests: the policy can name single hosts,
+    /// and an address that was granted as such may be reached either way.
     pub allow_private: bool,
     /// The authorities that hosts are proved by; `None` for the platform's, which honours
     /// `SSL_CERT_FILE`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::hosts::HostRule;
 use crate::secrets::{self, Name, PathPattern};
 use crate::security_profile::SecurityProfile;
 
@@ -50,6 +51,9 @@ pub enum Right {
     /// This named read of [`READ_POSTS`](crate::hosts::READ_POSTS) may use POST where its host
     /// may be read.
     ReadPost(String),
+    /// The names of hosts that this rule names may lead to private addresses, where the network
+    /// that the person is in serves them so. It opens no host.
+    PrivateHost(String),
     /// The hosts of this one of the [`PRESETS`](crate::hosts::PRESETS) may be read, as they may
     /// under NetReadOnly.
     Preset(String),
@@ -357,6 +361,18 @@ impl Policy {
             && self.layers().any(|layer| {
                 layer.profile == SecurityProfile::NetReadOnly || layer.grants.iter().any(granted)
             })
+    }
+
+    /// Whether the name `host` may lead to a private address.
+    #[must_use]
+    pub fn may_be_private(&self, host: &str, port: u16) -> bool {
+        let named = |g: &Grant| match &g.right {
+            Right::PrivateHost(text) => {
+                HostRule::parse(text).is_ok_and(|rule| rule.names(host, port))
+            }
+            _ => false,
+        };
+        self.layers().all(|layer| layer.grants.iter().any(named))
     }
 
     /// Whether an environment variable of this name reaches a command.

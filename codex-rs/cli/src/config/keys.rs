@@ -207,6 +207,11 @@ pub(super) const KEYS: &[Key] = &[
         "Hosts that may be reached by a tunnel that the proxy cannot look into.",
     ),
     key(
+        "profiles.*.allow_private_host",
+        Kind::Hosts,
+        "Hosts whose names may lead to private addresses, as those of a network's own package index may. It opens no host.",
+    ),
+    key(
         "profiles.*.allow_post",
         Kind::Texts,
         "Named reads that may use POST where their host may be read: `git-upload-pack`, `npm-audit`.",

@@ -45,6 +45,8 @@ pub(crate) struct Rights {
     pub(crate) allow_preset: Vec<String>,
     /// Hosts that may be reached by a tunnel through the proxy.
     pub(crate) allow_tunnel: Vec<String>,
+    /// Hosts whose names may lead to private addresses.
+    pub(crate) allow_private_host: Vec<String>,
     /// Named reads that may use POST.
     pub(crate) allow_post: Vec<String>,
     /// Whether WorkspaceWrite may read the hosts of NetReadOnly.
@@ -255,6 +257,7 @@ impl Sources {
             allow_host: grants.texts("allow_host"),
             allow_preset: grants.texts("allow_preset"),
             allow_tunnel: grants.texts("allow_tunnel"),
+            allow_private_host: grants.texts("allow_private_host"),
             allow_post: grants.texts("allow_post"),
             pass_env: grants.texts("pass_env"),
             name: name.filter(|_| grants.in_force),

@@ -188,6 +188,7 @@ fn settled(loaded: &Loaded) -> Vec<(Vec<String>, Json, String)> {
             ("allow_host", texts(&rights.allow_host)),
             ("allow_preset", texts(&rights.allow_preset)),
             ("allow_tunnel", texts(&rights.allow_tunnel)),
+            ("allow_private_host", texts(&rights.allow_private_host)),
             ("allow_post", texts(&rights.allow_post)),
             ("pass_env", texts(&rights.pass_env)),
         ] {

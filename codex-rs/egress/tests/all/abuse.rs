@@ -434,6 +434,34 @@ fn a_name_that_leads_to_this_machine_is_refused_on_every_way() {
 }
 
 #[test]
+fn a_host_that_the_networks_own_serves_may_be_private_where_that_was_said() {
+    let origin = Origin::new(false, HIT);
+    let port = origin.address.port();
+    let setting = Setting {
+        allow_private: false,
+        rights: vec![
+            Right::PrivateHost(format!("origin.test:{port}")),
+            Right::Host(format!("other.test:{port}")),
+        ],
+        ..Setting::default()
+    };
+    let world = World::new(origin, setting);
+    for (host, expected) in [
+        ("origin.test", "200"),
+        ("other.test", "403"),
+        ("evil.test", "403"),
+    ] {
+        let request = format!("GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        let answer = world.send(request.as_bytes());
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{host}: {answer}"
+        );
+    }
+    assert_eq!(world.origin.hits(), 1);
+}
+
+#[test]
 fn a_request_behind_another_is_judged_as_well() {
     let origin = Origin::new(false, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhit");
     let world = World::new(origin, Setting::default());
