@@ -5,7 +5,8 @@
 //! CODEX_BENCH_OTHER=http://127.0.0.1:8080 CODEX_BENCH_OTHER_CA=ca.pem cargo bench …
 //! ```
 //!
-//! A server on loopback sends 1 GiB, and small answers on one warm connection. Each way is taken in
+//! A server on loopback sends 1 GiB, as fast as the machine can and, `paced`, as fast as a network
+//! of 2.5 Gbit/s, and small answers on one warm connection. Each way is taken in
 //! turns and told by its median. The proxy is a process of its own, with a real log, so that its
 //! memory can be read. `scripts/bench-egress` sets up another proxy from its registry.
 
@@ -35,8 +36,10 @@ use tokio_rustls::rustls::{
 
 const LARGE: usize = 1 << 30;
 const SMALL: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhit";
+/// What the paced host sends in a second, in bytes: 2.5 Gbit/s, a fast network's.
+const PACE: f64 = 312.5e6;
 /// Downloads by each way; the middle one counts.
-const DOWNLOADS: usize = 5;
+const DOWNLOADS: usize = 3;
 /// Small requests by each way in one turn, and turns.
 const REQUESTS: usize = 500;
 const TURNS: usize = 7;
@@ -65,13 +68,10 @@ fn main() {
             )
             .unwrap(),
     );
-    // Another proxy may have to be told of the certificate before it starts.
-    if let Ok(path) = std::env::var("CODEX_BENCH_ORIGIN_CA") {
-        std::fs::copy(&ca, path).unwrap();
-    }
-    let plain = serve(None);
-    let tls = serve(Some(origin));
-    let (mut child, ours) = start_proxy(directory.path(), &ca, plain, tls);
+    let plain = serve(None, None);
+    let paced = serve(Some(Arc::clone(&origin)), Some(PACE));
+    let tls = serve(Some(origin), None);
+    let (mut child, ours) = start_proxy(directory.path(), &ca, &[plain, tls, paced]);
     let mut ways = vec![
         Way {
             name: "direct",
@@ -95,7 +95,11 @@ fn main() {
         "{:>8} {:>6} {:>12} {:>12} {:>8}",
         "way", "", "1 GiB", "median", "ratio"
     );
-    for (scheme, port) in [("http", plain), ("https", tls)] {
+    for (what, scheme, port) in [
+        ("http", "http", plain),
+        ("https", "https", tls),
+        ("paced", "https", paced),
+    ] {
         let mut speeds = vec![Vec::new(); ways.len()];
         for _ in 0..DOWNLOADS {
             for (way, speeds) in ways.iter().zip(&mut speeds) {
@@ -110,7 +114,7 @@ fn main() {
         let medians: Vec<f64> = speeds.into_iter().map(median).collect();
         for (way, speed) in ways.iter().zip(&medians) {
             println!(
-                "{:>8} {scheme:>6} {:>12} {speed:>7.0} MB/s {:>8.2}",
+                "{:>8} {what:>6} {:>12} {speed:>7.0} MB/s {:>8.2}",
                 way.name,
                 "",
                 speed / medians[0]
@@ -162,7 +166,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// Serves whatever is asked: `/large`, or three bytes.
-fn serve(tls: Option<Arc<ServerConfig>>) -> u16 {
+fn serve(tls: Option<Arc<ServerConfig>>, pace: Option<f64>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -174,9 +178,9 @@ fn serve(tls: Option<Arc<ServerConfig>>) -> u16 {
                     Some(config) => {
                         let mut tls = ServerConnection::new(config).unwrap();
                         tls.set_buffer_limit(Some(1 << 20));
-                        answer(StreamOwned::new(tls, stream));
+                        answer(StreamOwned::new(tls, stream), pace);
                     }
-                    None => answer(stream),
+                    None => answer(stream, pace),
                 }
             });
         }
@@ -184,7 +188,7 @@ fn serve(tls: Option<Arc<ServerConfig>>) -> u16 {
     port
 }
 
-fn answer(mut stream: impl Stream) {
+fn answer(mut stream: impl Stream, pace: Option<f64>) {
     let block = vec![7; 256 << 10];
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
@@ -199,8 +203,19 @@ fn answer(mut stream: impl Stream) {
         head.clear();
         let sent = match large {
             false => stream.write_all(SMALL),
-            true => write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n")
-                .and_then(|()| (0..LARGE / block.len()).try_for_each(|_| stream.write_all(&block))),
+            true => write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n").and_then(
+                |()| {
+                    let start = Instant::now();
+                    (1..=LARGE / block.len()).try_for_each(|n| {
+                        stream.write_all(&block)?;
+                        let due =
+                            pace.map(|p| Duration::from_secs_f64((n * block.len()) as f64 / p));
+                        let early = due.and_then(|due| due.checked_sub(start.elapsed()));
+                        std::thread::sleep(early.unwrap_or_default());
+                        Ok(())
+                    })
+                },
+            ),
         };
         if sent.and_then(|()| stream.flush()).is_err() {
             return;
@@ -304,11 +319,11 @@ fn small(stream: &mut dyn Stream, request: &str) {
     }
 }
 
-fn start_proxy(directory: &Path, ca: &Path, plain: u16, tls: u16) -> (std::process::Child, Way) {
+fn start_proxy(directory: &Path, ca: &Path, ports: &[u16]) -> (std::process::Child, Way) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("--serve")
         .args([directory, ca])
-        .args([plain.to_string(), tls.to_string()])
+        .args(ports.iter().map(u16::to_string))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -25,7 +25,8 @@ use crate::session::Session;
 const KEPT: usize = 16;
 /// How long a connection whose answer has just been read may take to be free again.
 const SETTLING: Duration = Duration::from_millis(50);
-/// Bytes that are read from a host at once, at most.
+/// Bytes that are read from a host at once, at most. Larger buffers are slower: each would be mapped
+/// anew (mallopt(3), M_MMAP_THRESHOLD).
 const READ_SIZE: usize = 64 << 10;
 
 /// Why a host was not reached.

@@ -34,6 +34,8 @@ use crate::reply;
 use crate::session::{EgressError, Options, Session};
 use crate::traffic::{Activity, Watched};
 
+/// Bytes that are encrypted ahead of what the client's socket takes.
+const TLS_BUFFER: usize = 64 << 10;
 /// Headers that a request may have.
 const MAX_HEADERS: usize = 100;
 
@@ -442,7 +444,10 @@ async fn intercepted(outer: Arc<Client>, connect: NetworkRead, upgrade: OnUpgrad
     };
     let accepted = tokio::time::timeout(session.limits.head, accepted).await;
     let stream = match accepted.unwrap_or_else(|_| Err("it took too long".to_owned())) {
-        Ok(stream) => stream,
+        Ok(mut stream) => {
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+            stream
+        }
         Err(error) => {
             let why = format!(
                 "the client did not complete TLS with the session's certificate authority ({error}); where it pins the host's certificate, --allow-tunnel {} grants the host as a tunnel",
