@@ -16,6 +16,7 @@ mod authority;
 mod body;
 mod environment;
 mod inspect;
+mod lookup;
 mod origin;
 mod reply;
 mod serve;

@@ -21,8 +21,8 @@ use crate::address;
 use crate::body::Reply;
 use crate::session::Session;
 
-/// Idle connections to hosts that one connection of a client keeps.
-const KEPT: usize = 16;
+/// Idle connections to hosts that one connection of a client keeps: one for each of its streams.
+const KEPT: usize = 64;
 /// How long a connection whose answer has just been read may take to be free again.
 const SETTLING: Duration = Duration::from_millis(50);
 /// Bytes that are read from a host at once, at most. Larger buffers are slower: each would be mapped
@@ -49,8 +49,7 @@ pub(crate) enum Way {
     Upstream,
 }
 
-/// How the host of `read` is reached. A name is never looked up twice: what was checked is what is
-/// connected to.
+/// How the host of `read` is reached. What was checked is what is connected to.
 pub(crate) async fn way(session: &Session, read: &NetworkRead) -> Result<Way, Unreached> {
     if let Some(upstream) = &session.upstream {
         // A tunnel is for TLS, whatever runs in it.
@@ -65,8 +64,8 @@ pub(crate) async fn way(session: &Session, read: &NetworkRead) -> Result<Way, Un
     let addresses = match literal {
         Some(ip) => vec![ip],
         None => session
-            .resolver
-            .resolve(&read.host)
+            .lookup
+            .resolve(&*session.resolver, &read.host)
             .await
             .map_err(|error| Unreached::Failed(format!("its name was not found: {error}")))?,
     };

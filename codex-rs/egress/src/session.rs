@@ -17,6 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::address::{Resolver, SystemResolver};
 use crate::authority::Authority;
+use crate::lookup::Lookup;
 use crate::traffic::Pace;
 
 /// Why a proxy could not start.
@@ -131,6 +132,7 @@ impl Options {
 pub(crate) struct Session {
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) lookup: Lookup,
     pub(crate) allow_private: bool,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
@@ -162,6 +164,7 @@ impl Session {
         Ok(Self {
             permissions,
             resolver: options.resolver,
+            lookup: Lookup::default(),
             allow_private: options.allow_private,
             upstream: options.upstream,
             limits: options.limits,
