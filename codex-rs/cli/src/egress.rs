@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use codex_core::paths;
-use codex_egress::{CACHE_DIRECTORY, CACHES, Cache, Options, Proxy};
+use codex_egress::{CACHE_DIRECTORY, CACHES, Cache, Options, Pass, Proxy};
 use codex_http::{TrustRoots, Upstream};
 use codex_protocol::decision::Effect;
 use codex_protocol::gate;
@@ -36,6 +36,7 @@ pub(crate) struct Egress {
     directory: PathBuf,
     temp: PathBuf,
     variables: Vec<(OsString, OsString)>,
+    pass: Pass,
     /// Removed when the run ends.
     _kept: tempfile::TempDir,
 }
@@ -71,9 +72,10 @@ impl Egress {
         let address = listener
             .local_addr()
             .map_err(|e| failed("listen on loopback", e))?;
+        let pass = Pass::new().or_fail(Kind::CannotEnforce)?;
         let moved = |cache: &Cache| !may_write(policy, environment, cache);
         let mut variables: Vec<(OsString, OsString)> =
-            codex_egress::variables(&directory, address, moved)
+            codex_egress::variables(&directory, address, Some(&pass), moved)
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect();
@@ -94,6 +96,7 @@ impl Egress {
             address,
             temp,
             variables,
+            pass,
             directory,
             _kept: kept,
         })
@@ -137,6 +140,7 @@ impl Egress {
             return Ok(());
         };
         let mut options = Options::new(self.directory.clone());
+        options.pass = Some(self.pass.clone());
         options.upstream = Some(Upstream::new(provider::proxies(), TrustRoots::default()));
         let proxy = Proxy::start(listener, Arc::new(permissions.clone()), options)
             .or_fail(Kind::CannotEnforce)?;
@@ -280,6 +284,8 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use codex_protocol::event::{Event, EventSink};
     use codex_protocol::ids::{AgentType, SessionId, TaskId};
     use codex_protocol::permission::{Items, NeverAsk};
@@ -360,7 +366,12 @@ mod tests {
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
-        let head = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let proxy = value(egress, "http_proxy").unwrap().to_str().unwrap();
+        let (pass, _) = proxy["http://".len()..].split_once('@').unwrap();
+        let head = format!(
+            "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nProxy-Authorization: Basic {}\r\n",
+            STANDARD.encode(pass)
+        );
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

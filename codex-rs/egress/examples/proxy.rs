@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use codex_audit::writer::{AuditLog, Options as LogOptions};
-use codex_egress::{Options, Proxy};
+use codex_egress::{Options, Pass, Proxy};
 use codex_protocol::event::{Event, EventSink};
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::permission::{Items, NeverAsk, Permissions};
@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let mut options = Options::new(directory.path().to_owned());
     options.allow_private = allow_private;
+    options.pass = Some(Pass::new()?);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let proxy = Proxy::start(listener, Arc::new(permissions), options)?;
 

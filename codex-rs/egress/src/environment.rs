@@ -1,12 +1,16 @@
 //! What a command's environment needs to find the proxy, and to trust it.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
+
+use crate::session::EgressError;
 
 /// Variables that name the proxy, in the two spellings that programs look for.
 const PROXY: &[&str] = &[
@@ -108,16 +112,63 @@ pub(crate) fn write_bundle(
     std::fs::write(directory.join(BUNDLE_FILE), text)
 }
 
-/// The variables by which a command's programs find the proxy at `address`, trust the authority
+/// What a client shows to prove that it belongs to the run: other people's programs on this machine
+/// reach loopback as well.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pass(String);
+
+/// The name beside the secret; it means nothing.
+const PASS_USER: &str = "codex";
+
+impl Pass {
+    /// A new one, of 128 random bits.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new() -> Result<Self, EgressError> {
+        let mut bytes = [0; 16];
+        ring::default_provider()
+            .secure_random
+            .fill(&mut bytes)
+            .map_err(|_| EgressError::Random)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// Whether a value of `Proxy-Authorization` shows it.
+    pub(crate) fn is_shown_by(&self, value: &[u8]) -> bool {
+        let expected = STANDARD.encode(format!("{PASS_USER}:{}", self.0));
+        let Some((scheme, shown)) = value.split_at_checked(6) else {
+            return false;
+        };
+        // As long for every wrong value of this length.
+        let differences = shown
+            .iter()
+            .zip(expected.as_bytes())
+            .fold(0, |all, (a, b)| all | (a ^ b));
+        scheme.eq_ignore_ascii_case(b"basic ") && shown.len() == expected.len() && differences == 0
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pass")
+    }
+}
+
+/// The variables by which a command's programs find the proxy at `address`, show `pass`, trust the authority
 /// whose certificate the proxy writes into `directory` when it starts, and keep in `directory` the
 /// caches that are `moved`.
 #[must_use]
 pub fn variables(
     directory: &Path,
     address: SocketAddr,
+    pass: Option<&Pass>,
     moved: impl Fn(&Cache) -> bool,
 ) -> Vec<(String, String)> {
-    let proxy = format!("http://{address}");
+    let proxy = match pass {
+        Some(Pass(secret)) => format!("http://{PASS_USER}:{secret}@{address}"),
+        None => format!("http://{address}"),
+    };
     let path = |below: &Path| directory.join(below).to_string_lossy().into_owned();
     let mut all: Vec<(String, String)> = Vec::new();
     all.extend(PROXY.iter().map(|n| ((*n).to_owned(), proxy.clone())));

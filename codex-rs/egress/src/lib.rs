@@ -24,6 +24,6 @@ mod session;
 mod traffic;
 
 pub use address::{Resolver, SystemResolver, is_public};
-pub use environment::{CACHE_DIRECTORY, CACHES, Cache, variables};
+pub use environment::{CACHE_DIRECTORY, CACHES, Cache, Pass, variables};
 pub use serve::Proxy;
 pub use session::{EgressError, Limits, Options};

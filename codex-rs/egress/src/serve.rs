@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use codex_protocol::decision::{Effect, Rule, rule};
@@ -119,7 +119,8 @@ impl Proxy {
     /// in the run's directory.
     #[must_use]
     pub fn variables(&self) -> Vec<(String, String)> {
-        environment::variables(&self.directory, self.address(), |_| true)
+        let pass = self.session.pass.as_ref();
+        environment::variables(&self.directory, self.address(), pass, |_| true)
     }
 
     /// Waits for a record that could not be written. From then on the proxy refuses everything, and
@@ -172,6 +173,7 @@ async fn accept(listener: TcpListener, session: Arc<Session>) {
             origins: Origins::default(),
             requests: Arc::clone(&requests),
             activity: activity.clone(),
+            unproved: Mutex::default(),
             _permit: Arc::new(permit),
         });
         let stream = Watched { stream, activity };
@@ -187,6 +189,8 @@ struct Client {
     requests: Arc<AtomicU64>,
     /// Of the connection to the proxy's port, also for what runs in its CONNECT.
     activity: Activity,
+    /// A request without the run's pass, until the same connection shows it.
+    unproved: Mutex<Option<NetworkRead>>,
     /// Held as long as anything of the connection is.
     _permit: Arc<OwnedSemaphorePermit>,
 }
@@ -217,8 +221,9 @@ where
         .with_upgrades();
     let served = tokio::select! {
         served = serving => served,
-        () = client.abandoned() => return,
+        () = client.abandoned() => Ok(()),
     };
+    client.leave();
     if let Err(error) = served
         && (error.is_parse() || error.is_parse_too_large())
     {
@@ -288,6 +293,16 @@ impl Client {
             return Err(error.clone());
         }
         let (read, fault) = inspect::inspect(&self.via, &request);
+        if !self.proves_itself(&request) {
+            let target = self
+                .session
+                .permissions
+                .recorder()
+                .mask(&read.view().target());
+            let mut unproved = self.unproved.lock().unwrap_or_else(PoisonError::into_inner);
+            *unproved = Some(read);
+            return Ok(reply::unproved(&target));
+        }
         if let Some(fault) = fault {
             return self.refuse(
                 read,
@@ -339,6 +354,32 @@ impl Client {
         match self.origins.send(&self.session, &read, &way, request).await {
             Ok(response) => Ok(self.inbound(response)),
             Err(unreached) => self.unreached(read, unreached, &target),
+        }
+    }
+
+    /// Whether a request on the proxy's port shows the run's pass.
+    fn proves_itself(&self, request: &Request<Incoming>) -> bool {
+        let (Via::Port, Some(pass)) = (&self.via, &self.session.pass) else {
+            return true;
+        };
+        let shown = request.headers().get(header::PROXY_AUTHORIZATION);
+        let proved = shown.is_some_and(|value| pass.is_shown_by(value.as_bytes()));
+        if proved {
+            *self.unproved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        proved
+    }
+
+    /// Records a request that stayed without the run's pass when its connection ends.
+    fn leave(&self) {
+        let unproved = {
+            let mut unproved = self.unproved.lock().unwrap_or_else(PoisonError::into_inner);
+            unproved.take()
+        };
+        let Some(read) = unproved else { return };
+        let why = "the request does not show the credentials of this run";
+        if let Err(error) = self.refuse(read, rule::NET_REQUEST, why) {
+            self.session.lose(error);
         }
     }
 
@@ -473,6 +514,7 @@ async fn intercepted(outer: Arc<Client>, connect: NetworkRead, upgrade: OnUpgrad
         origins: Origins::default(),
         requests: Arc::clone(&outer.requests),
         activity: outer.activity.clone(),
+        unproved: Mutex::default(),
         _permit: Arc::clone(&outer._permit),
         session,
     });

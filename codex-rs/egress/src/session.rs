@@ -17,6 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::address::{Resolver, SystemResolver};
 use crate::authority::Authority;
+use crate::environment::Pass;
 use crate::lookup::Lookup;
 use crate::traffic::Pace;
 
@@ -34,6 +35,9 @@ pub enum EgressError {
     /// A certificate cannot be made.
     #[error("the egress proxy cannot make a certificate: {0}")]
     Certificate(String),
+    /// The system gives no random bytes.
+    #[error("the egress proxy got no random bytes from the system")]
+    Random,
     /// No certificate authority is trusted, so no host could prove who it is.
     #[error(
         "the egress proxy found no trusted certificate ({0}): install the system's CA certificates or set SSL_CERT_FILE"
@@ -99,6 +103,8 @@ impl Default for Limits {
 pub struct Options {
     /// A directory of this run alone: the file of certificates, and package managers' caches.
     pub directory: PathBuf,
+    /// What clients have to show; `None` lets everybody in who reaches the listener.
+    pub pass: Option<Pass>,
     /// How names become addresses.
     pub resolver: Arc<dyn Resolver>,
     /// Whether any name may lead to a private address. For tests: the policy can name single hosts,
@@ -120,6 +126,7 @@ impl Options {
     pub fn new(directory: PathBuf) -> Self {
         Self {
             directory,
+            pass: None,
             resolver: Arc::new(SystemResolver),
             allow_private: false,
             roots: None,
@@ -131,6 +138,7 @@ impl Options {
 
 pub(crate) struct Session {
     pub(crate) permissions: Arc<Permissions>,
+    pub(crate) pass: Option<Pass>,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) lookup: Lookup,
     pub(crate) allow_private: bool,
@@ -163,6 +171,7 @@ impl Session {
         };
         Ok(Self {
             permissions,
+            pass: options.pass,
             resolver: options.resolver,
             lookup: Lookup::default(),
             allow_private: options.allow_private,

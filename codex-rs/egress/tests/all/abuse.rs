@@ -4,6 +4,9 @@
 use std::io::Write as _;
 use std::net::{IpAddr, TcpListener, TcpStream};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use codex_egress::Pass;
 use codex_protocol::policy::Right;
 
 use crate::world::{HIT, Origin, Setting, World, client_tls, connect, exchange};
@@ -459,6 +462,56 @@ fn a_host_that_the_networks_own_serves_may_be_private_where_that_was_said() {
         );
     }
     assert_eq!(world.origin.hits(), 1);
+}
+
+#[test]
+fn whoever_does_not_show_the_runs_pass_gets_nothing_and_a_record() {
+    let pass = Pass::new().unwrap();
+    let setting = Setting {
+        pass: Some(pass),
+        ..Setting::default()
+    };
+    let world = World::new(Origin::new(false, HIT), setting);
+    let host = format!("origin.test:{}", world.port());
+    let variables = world.proxy.variables();
+    let (_, url) = variables.iter().find(|(n, _)| n == "http_proxy").unwrap();
+    let (user, _) = url["http://".len()..].split_once('@').unwrap();
+    assert!(user.len() > 20, "{url}");
+    let right = format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(user));
+    let wrong = format!(
+        "Proxy-Authorization: Basic {}\r\n",
+        STANDARD.encode("codex:x")
+    );
+    let ask = |method: &str, shown: &str| {
+        let target = if method == "CONNECT" {
+            host.clone()
+        } else {
+            format!("http://{host}/")
+        };
+        format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{shown}\r\n")
+    };
+    let longer = right.replace("\r\n", "AA\r\n");
+    let bearer = right.replace("Basic", "Bearer");
+    let shown = ["", &wrong, &longer, &bearer, "Proxy-Authorization: \r\n"];
+    for (n, shown) in shown.iter().enumerate() {
+        for (m, method) in ["GET", "CONNECT"].iter().enumerate() {
+            let before = n * 2 + m;
+            let answer = world.send(ask(method, shown).as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 407"), "{shown}: {answer}");
+            assert!(answer.contains("proxy-authenticate: Basic"), "{answer}");
+            let lines = wait_for_record(&world, before);
+            assert_eq!(lines.len(), before + 1);
+            assert!(
+                lines[before].starts_with(&format!("denied net.request {method}")),
+                "{lines:?}"
+            );
+        }
+    }
+    assert_eq!(world.origin.hits(), 0);
+    let answer = world.send(ask("GET", &right).as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let seen = world.origin.seen.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(!seen.contains("authorization"), "{seen}");
 }
 
 #[test]

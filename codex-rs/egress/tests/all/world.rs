@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use codex_egress::{Limits, Options, Proxy, Resolver};
+use codex_egress::{Limits, Options, Pass, Proxy, Resolver};
 use codex_http::Upstream;
 use codex_protocol::event::{Event, EventSink};
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
@@ -166,6 +166,7 @@ pub(crate) struct Setting {
     pub(crate) approver: Arc<dyn Approver>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
+    pub(crate) pass: Option<Pass>,
 }
 
 impl Default for Setting {
@@ -179,6 +180,7 @@ impl Default for Setting {
             approver: Arc::new(NeverAsk),
             upstream: None,
             limits: Limits::default(),
+            pass: None,
         }
     }
 }
@@ -232,6 +234,7 @@ impl World {
         options.allow_private = setting.allow_private;
         options.upstream = setting.upstream;
         options.limits = setting.limits;
+        options.pass = setting.pass;
         options.roots = Some(match setting.trust_origin {
             true => vec![origin.root.clone()],
             false => Vec::new(),

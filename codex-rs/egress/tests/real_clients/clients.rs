@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use codex_egress::Pass;
 use codex_protocol::policy::Right;
 
 use crate::server::{lay_out, script, serve};
@@ -58,6 +59,7 @@ impl Bench {
                 .iter()
                 .map(|p| Right::ReadPost((*p).to_owned()))
                 .collect(),
+            pass: Some(Pass::new().unwrap()),
             ..Setting::default()
         };
         let bench = Self {
