@@ -130,9 +130,29 @@ pub(crate) struct Grants {
     #[arg(long, value_name = "PATH")]
     pub(crate) allow_write: Vec<PathBuf>,
 
-    /// Let this host be read through the proxy
+    /// Let this host be read through the proxy: HOST, HOST:PORT, HOST/PATH or *.DOMAIN
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
+
+    /// Let nothing reach this host, whatever else is granted
+    #[arg(long, value_name = "HOST")]
+    pub(crate) deny_host: Vec<String>,
+
+    /// Let the hosts of a preset be read: cargo, npm, python and others that policy show names
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_preset: Vec<String>,
+
+    /// Let this host be reached by a tunnel that the proxy cannot look into (recorded as such)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_tunnel: Vec<String>,
+
+    /// Let this host's name lead to a private address, as a network's own package index may
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_private_host: Vec<String>,
+
+    /// Let this named read use POST where its host may be read: git-upload-pack, npm-audit
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_post: Vec<String>,
 
     /// Pass these variables on (a name, or a pattern with *)
     #[arg(long, value_name = "GLOB")]
@@ -288,6 +308,7 @@ pub(crate) struct Resume {
   codex sandbox -- ls -la
   codex sandbox --profile workspace-write -- make test
   codex sandbox --allow-exec python3 -- python3 script.py
+  codex sandbox --profile net-read-only --allow-write . -- npm install
   codex sandbox --report json --timeout 60 -- ./build.sh
 
 Exit: the command's own; 124 timeout, 125 the sandbox could not be set up, 126 the program was denied,
@@ -462,7 +483,8 @@ pub(crate) enum Policy {
   codex policy check read ~/.ssh/id_ed25519
   codex policy check --profile workspace-write write src/main.rs
   codex policy check exec python3
-  codex policy check connect example.org:443")]
+  codex policy check connect example.org:443
+  codex policy check -p net-read-only connect https://docs.rs/tokio")]
     Check(PolicyCheck),
 }
 
@@ -481,7 +503,7 @@ pub(crate) struct PolicyCheck {
     /// What would be done
     pub(crate) verb: PolicyVerb,
 
-    /// A path, a program, or HOST:PORT
+    /// A path, a program, HOST:PORT, or a URL that would be read
     pub(crate) target: String,
 
     /// One JSON document

@@ -63,11 +63,6 @@ fn go(
     which: &Which,
     prompt: Option<String>,
 ) -> Result<ExitCode, Failure> {
-    if !flags.grants.allow_host.is_empty() {
-        return Err(Failure::not_yet(
-            "reading a host through the egress proxy (--allow-host)",
-        ));
-    }
     let base = Base::new(global, &flags.grants, &flags.add_dir)?;
     let schema = flags
         .output_schema
@@ -174,7 +169,7 @@ pub(crate) fn converse(
     mut input: Vec<Content>,
 ) -> Result<(Result<TurnEnd, TurnError>, Vec<Item>), Failure> {
     let workspace = base.places().workspace.clone();
-    let (permissions, workbench, _guard) = setup.into_parts();
+    let (permissions, workbench, kept) = setup.into_parts();
     let settings = base
         .loaded
         .config
@@ -243,10 +238,16 @@ pub(crate) fn converse(
         let mut session = Session::new(parts).or_fail(Kind::Work)?;
         let ended = {
             let turn = session.turn(input, &interrupt);
-            tokio::pin!(turn);
+            let lost = kept.lost();
+            tokio::pin!(turn, lost);
+            let mut unrecorded = None;
             loop {
                 tokio::select! {
-                    ended = &mut turn => break ended,
+                    ended = &mut turn => break unrecorded.map_or(ended, Err),
+                    error = &mut lost, if unrecorded.is_none() => {
+                        unrecorded = Some(TurnError::from(error));
+                        interrupt.cancel();
+                    }
                     _ = signals.next() => interrupt.cancel(),
                 }
             }

@@ -45,11 +45,6 @@ impl Failure {
         Self::new(Kind::Refused, message)
     }
 
-    /// Something of the contract that a later version brings.
-    pub(crate) fn not_yet(what: &str) -> Self {
-        Self::usage(format!("{what} is not there yet in this version of codex"))
-    }
-
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
     }

@@ -6,6 +6,7 @@ mod audit;
 mod config;
 mod demo;
 mod doctor;
+mod egress;
 mod exec;
 mod failure;
 mod image;

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use codex_core::{paths, places};
 use codex_protocol::decision::{Decision, Effect, RULES};
 use codex_protocol::gate::{self, WRITABLE_DEVICES};
-use codex_protocol::policy::Layer;
+use codex_protocol::policy::{Layer, Right};
 use codex_protocol::request::{
-    FileRead, FileWrite, NetworkAccess, ProcessSpawn, Requested, Transport, WriteKind,
+    FileRead, FileWrite, NetworkAccess, NetworkRead, ProcessSpawn, Requested, Transport, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::{environment, hosts, protected, secrets};
@@ -99,6 +99,14 @@ fn decide(base: &Base, verb: PolicyVerb, target: &str) -> Result<Decision, Failu
                 cwd: workspace.clone(),
             })
         }
+        PolicyVerb::Connect if target.contains("://") => {
+            let read = a_read(target).ok_or_else(|| {
+                Failure::usage(format!(
+                    "'{target}' is no URL that can be read, such as https://example.org/docs"
+                ))
+            })?;
+            decided(&read)
+        }
         PolicyVerb::Connect => {
             let (host, port) = host_and_port(target).ok_or_else(|| {
                 Failure::usage(format!(
@@ -114,6 +122,35 @@ fn decide(base: &Base, verb: PolicyVerb, target: &str) -> Result<Decision, Failu
     })
 }
 
+/// The GET of a URL, as a client would send it.
+fn a_read(url: &str) -> Option<NetworkRead> {
+    let (scheme, rest) = url.split_once("://")?;
+    let https = match scheme {
+        "https" => true,
+        "http" => false,
+        _ => return None,
+    };
+    let rest = rest.split('#').next()?;
+    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let with_port = match authority.ends_with(']') || !authority.contains(':') {
+        true => format!("{authority}:{}", if https { 443 } else { 80 }),
+        false => authority.to_owned(),
+    };
+    let (host, port) = host_and_port(&with_port)?;
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (target, None),
+    };
+    Some(NetworkRead {
+        method: "GET".to_owned(),
+        https,
+        host,
+        port,
+        path: if path.is_empty() { "/" } else { path }.to_owned(),
+        query,
+    })
+}
+
 fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = match host.strip_prefix('[') {
@@ -126,12 +163,11 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
 
 fn show(global: &Global, args: &PolicyShow) -> Result<ExitCode, Failure> {
     let base = Base::new(global, &args.grants, &[])?;
-    let layer = base.policy.own();
     if args.json {
-        let text = serde_json::to_string_pretty(&as_json(layer)).or_fail(Kind::Work)?;
+        let text = serde_json::to_string_pretty(&as_json(&base)).or_fail(Kind::Work)?;
         print::data(&text);
     } else {
-        for line in as_text(layer, Painter::for_stdout(global.color)) {
+        for line in as_text(&base, Painter::for_stdout(global.color)) {
             print::data(&line);
         }
     }
@@ -182,25 +218,49 @@ fn protected_texts() -> Vec<(String, &'static str)> {
         .collect()
 }
 
-fn network_text(profile: SecurityProfile) -> &'static str {
-    match profile {
+fn network_text(base: &Base) -> &'static str {
+    match base.policy.profile() {
         SecurityProfile::Trusted => "everything",
-        SecurityProfile::NetReadOnly => {
-            "GET, HEAD and OPTIONS to listed hosts through the egress proxy (not plugged in yet: the profile refuses to start)"
+        _ if base.policy.reaches_hosts() => {
+            "GET, HEAD and OPTIONS to listed hosts through the egress proxy"
         }
         _ => "nothing",
     }
 }
 
-/// The presets by name, where the profile has them.
-fn presets(profile: SecurityProfile) -> &'static [hosts::Preset] {
-    match profile {
-        SecurityProfile::NetReadOnly => hosts::PRESETS,
-        _ => &[],
-    }
+/// The presets that are open.
+fn presets(layer: &Layer) -> impl Iterator<Item = &'static hosts::Preset> {
+    let opened = |preset: &hosts::Preset| {
+        layer.profile == SecurityProfile::NetReadOnly
+            || layer
+                .grants
+                .iter()
+                .any(|g| matches!(&g.right, Right::Preset(name) if name == preset.name))
+    };
+    hosts::PRESETS.iter().filter(move |preset| opened(preset))
 }
 
-fn as_json(layer: &Layer) -> Value {
+/// Every preset and named POST there is, and whether it is open, where hosts are reached at all.
+fn network_lines(base: &Base) -> Vec<String> {
+    let layer = base.policy.own();
+    let mut lines = vec![network_text(base).to_owned()];
+    lines.extend(presets(layer).map(|p| format!("{}: {}", p.name, p.hosts.join(" "))));
+    if !base.policy.reaches_hosts() {
+        return lines;
+    }
+    lines.extend(hosts::READ_POSTS.iter().map(|post| {
+        let chosen = layer
+            .grants
+            .iter()
+            .any(|g| matches!(&g.right, Right::ReadPost(name) if name == post.name));
+        let word = if chosen { "chosen" } else { "not chosen" };
+        format!("POST {} ({word}): {}", post.name, post.what)
+    }));
+    lines
+}
+
+fn as_json(base: &Base) -> Value {
+    let layer = base.policy.own();
     let places = &layer.places;
     let programs = match layer.profile {
         SecurityProfile::Offline => {
@@ -217,8 +277,9 @@ fn as_json(layer: &Layer) -> Value {
         "secrets": secret_texts(layer),
         "env_files": { "ask": secrets::ENV_FILES, "except": secrets::ENV_FILE_TEMPLATES },
         "protected": protected_texts().iter().map(|(p, why)| json!({ "path": p, "why": why })).collect::<Vec<_>>(),
-        "network": network_text(layer.profile),
-        "network_presets": presets(layer.profile).iter().map(|p| json!({ "name": p.name, "hosts": p.hosts })).collect::<Vec<_>>(),
+        "network": network_text(base),
+        "network_presets": presets(layer).map(|p| json!({ "name": p.name, "hosts": p.hosts })).collect::<Vec<_>>(),
+        "network_posts": hosts::READ_POSTS.iter().map(|p| json!({ "name": p.name, "what": p.what })).collect::<Vec<_>>(),
         "programs": programs,
         "environment": { "passed": environment::PASSED, "never": environment::NEVER, "added": layer.pass_env },
         "grants": layer.grants,
@@ -226,7 +287,8 @@ fn as_json(layer: &Layer) -> Value {
     })
 }
 
-fn as_text(layer: &Layer, painter: Painter) -> Vec<String> {
+fn as_text(base: &Base, painter: Painter) -> Vec<String> {
+    let layer = base.policy.own();
     let places = &layer.places;
     let mut lines = Vec::new();
     let mut section = |title: &str, entries: Vec<String>| {
@@ -268,12 +330,7 @@ fn as_text(layer: &Layer, painter: Painter) -> Vec<String> {
             )],
         );
     }
-    let network = std::iter::once(network_text(layer.profile).to_owned()).chain(
-        presets(layer.profile)
-            .iter()
-            .map(|p| format!("{}: {}", p.name, p.hosts.join(" "))),
-    );
-    section("network", network.collect());
+    section("network", network_lines(base));
     let programs = match layer.profile {
         SecurityProfile::Offline => texts(&places.listed_programs)
             .into_iter()

@@ -105,16 +105,20 @@ fn recorded(chosen: Chosen, flags: &ExecFlags) -> Result<Chosen, Failure> {
 
 /// The one HTTP client, with the person's own proxy and trusted certificates.
 fn client() -> Client {
+    Client::new(ClientOptions {
+        proxy: proxies(),
+        roots: TrustRoots::default(),
+    })
+}
+
+/// The person's own proxies.
+pub(crate) fn proxies() -> ProxySettings {
     let either = |upper: &str| variable(upper).or_else(|| variable(&upper.to_ascii_lowercase()));
-    let proxy = ProxySettings {
+    ProxySettings {
         http: either(config::environment::HTTP_PROXY).map(Secret::new),
         https: either(config::environment::HTTPS_PROXY).map(Secret::new),
         no_proxy: either(config::environment::NO_PROXY),
-    };
-    Client::new(ClientOptions {
-        proxy,
-        roots: TrustRoots::default(),
-    })
+    }
 }
 
 fn default_model(config: &Config, provider: &str) -> Result<String, Failure> {

@@ -36,11 +36,6 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         print::error(global.color, &failure);
         ExitCode::from(CANNOT_SET_UP)
     };
-    if !args.grants.allow_host.is_empty() {
-        return Err(Failure::not_yet(
-            "reading a host through the egress proxy (--allow-host)",
-        ));
-    }
     let global = &Global {
         audit_reads: args.audit_reads.clone(),
         ..global.clone()
@@ -67,7 +62,10 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         sink: Arc::new(NoSteps),
         first_step: 0,
     };
-    let setup = Setup::open(global, &base, bench, watch)?;
+    let setup = match Setup::open(global, &base, bench, watch) {
+        Err(failure) if failure.kind == Kind::CannotEnforce => return Ok(set_up(failure)),
+        setup => setup?,
+    };
     let cwd = setup.places().workspace.clone();
     print::level(global, &report);
     let argv = args.command.clone();
@@ -120,8 +118,15 @@ fn start(
         let _context = runtime.enter();
         Signals::handle().or_fail(Kind::Work)?
     };
+    let lost = setup.lost();
     let ended = match ready.start(&recorded, &programs) {
-        Ok(running) => runtime.block_on(watch(running, signals, &setup.permissions)),
+        Ok(running) => runtime.block_on(async {
+            tokio::select! {
+                ended = watch(running, signals, &setup.permissions) => Ok(ended),
+                // Dropping what is watched ends the command and all that it started.
+                error = lost => Err(Failure::refused(error)),
+            }
+        })?,
         Err(error) => Err(error),
     };
     if let Err(SpawnError::NoRecord(error)) = ended {

@@ -9,12 +9,11 @@ use codex_audit::writer::{AuditLog, Options};
 use codex_core::command::{SHARED_MEMORY, Workbench};
 use codex_core::{agents_md, paths, places};
 use codex_protocol::event::EventSink;
-use codex_protocol::hosts::HostRule;
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::operation::{Evidence, Operation, Outcome};
 use codex_protocol::permission::{Items, NeverAsk, Permissions};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
-use codex_protocol::record::{Entry, Recorder as _, Subject};
+use codex_protocol::record::{Entry, RecordError, Recorder as _, Subject};
 use codex_protocol::secrets::PathPattern;
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::capability;
@@ -27,6 +26,7 @@ use crate::config::{
     self, AuditDetail, AuditReads, Config, Flags, Inputs, Loaded, Rights, ShellEnvironment,
     WebSearch, environment,
 };
+use crate::egress::{self, Egress};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print;
 
@@ -122,10 +122,6 @@ fn load(
 fn without_effect(config: &Config) -> Option<String> {
     let settings = [
         (config.audit.detail != AuditDetail::Normal, "audit.detail"),
-        (
-            config.rights.network_reads,
-            "sandbox_workspace_write.network_access",
-        ),
         (config.web_search != WebSearch::Disabled, "web_search"),
         (!config.mcp_servers.is_empty(), "mcp_servers"),
     ];
@@ -224,6 +220,9 @@ impl Base {
             GrantSource::UserConfig,
             &here,
         )?;
+        if rights.network_reads {
+            layer.grants.extend(egress::every_preset());
+        }
         add_grants(&mut layer, grants, GrantSource::CommandLine, &here)?;
         let policy = match rights.bound {
             // What an administrator allows at most is the outermost layer: no grant reaches
@@ -231,6 +230,7 @@ impl Base {
             Some(bound) => Policy::new(places::layer(bound, layer.places.clone())).narrow(layer),
             None => Policy::new(layer),
         };
+        egress::check(&policy)?;
         Ok(Self {
             policy,
             codex_home,
@@ -252,6 +252,11 @@ fn from_config(rights: &Rights) -> Grants {
         deny_read: rights.deny_read.clone(),
         allow_write: rights.allow_write.clone(),
         allow_host: rights.allow_host.clone(),
+        deny_host: rights.deny_host.clone(),
+        allow_preset: rights.allow_preset.clone(),
+        allow_tunnel: rights.allow_tunnel.clone(),
+        allow_private_host: rights.allow_private_host.clone(),
+        allow_post: rights.allow_post.clone(),
         pass_env: rights.pass_env.clone(),
     }
 }
@@ -292,10 +297,7 @@ fn add_grants(
         })?;
         rights.push(Right::Exec(found));
     }
-    for host in &grants.allow_host {
-        HostRule::parse(host).or_fail(Kind::Usage)?;
-        rights.push(Right::Host(host.clone()));
-    }
+    rights.extend(egress::rights(grants)?);
     layer
         .grants
         .extend(rights.into_iter().map(|right| Grant { right, source }));
@@ -311,8 +313,29 @@ pub(crate) struct Setup {
     pub(crate) workbench: Arc<Workbench>,
     /// The log.
     pub(crate) log: Arc<AuditLog>,
+    /// Ended and removed when the run ends.
+    kept: Kept,
+}
+
+/// What a run holds until its end.
+pub(crate) struct Kept {
+    /// The proxy, where hosts may be reached.
+    pub(crate) egress: Option<Egress>,
     /// Removed when the run ends.
-    temp: Option<tempfile::TempDir>,
+    _temp: Option<tempfile::TempDir>,
+}
+
+impl Kept {
+    /// As [`Setup::lost`].
+    pub(crate) fn lost(&self) -> impl Future<Output = RecordError> + use<> {
+        let lost = self.egress.as_ref().and_then(Egress::lost);
+        async move {
+            match lost {
+                Some(lost) => lost.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// Who watches a run.
@@ -340,11 +363,12 @@ pub(crate) struct Bench {
     policy: Policy,
     session: SessionId,
     workbench: Arc<Workbench>,
-    temp: Option<tempfile::TempDir>,
+    kept: Kept,
 }
 
 impl Bench {
-    /// Makes the private temporary directory, where there is one, and takes the environment.
+    /// Makes the private temporary directory, where there is one, takes the environment, and
+    /// listens for the proxy, where hosts may be reached.
     pub(crate) fn new(global: &Global, base: &Base, session: SessionId) -> Result<Self, Failure> {
         let mut layer = base.policy.own().clone();
         let temp = match base.policy.profile() {
@@ -373,21 +397,36 @@ impl Bench {
         layer
             .grants
             .extend(temp_path.clone().map(|path| internal(Right::Write(path))));
+        let environment = kept_environment(&base.loaded.config.shell_environment);
+        let mut set = set_environment(&base.loaded.config.shell_environment);
+        let egress = match base.policy.reaches_hosts() {
+            true => Some(Egress::listen(&base.policy, &environment)?),
+            false => None,
+        };
+        if let Some(egress) = &egress {
+            layer.grants.extend(egress.rights());
+            set.extend(egress.variables().iter().cloned());
+        }
         let workbench = Arc::new(Workbench {
             helper: codex_sandbox::this_binary(),
             capabilities: capability::probe(),
             accept: global.accepted(),
-            environment: kept_environment(&base.loaded.config.shell_environment),
-            set: set_environment(&base.loaded.config.shell_environment),
-            temp: temp_path,
+            environment,
+            set,
             audit_reads: base.loaded.config.audit.reads == Some(AuditReads::Denied),
+            shared_memory: temp_path.as_ref().map(|temp| temp.join(SHARED_MEMORY)),
+            temp: temp_path.or_else(|| egress.as_ref().map(|e| e.temp().to_owned())),
             outputs,
+            proxy: egress.as_ref().map(Egress::address),
         });
         Ok(Self {
             policy: base.policy.with_own(layer),
             session,
             workbench,
-            temp,
+            kept: Kept {
+                egress,
+                _temp: temp,
+            },
         })
     }
 
@@ -428,7 +467,7 @@ impl Setup {
             policy,
             session,
             workbench,
-            temp,
+            mut kept,
         } = bench;
         let options = Options {
             home: policy.own().places.home.clone(),
@@ -445,11 +484,15 @@ impl Setup {
         let items = Arc::new(Items::new(watch.sink, watch.first_step));
         let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
         let approver = Arc::new(NeverAsk);
+        let permissions = Permissions::new(policy, subject, recorder, approver, items);
+        if let Some(egress) = &mut kept.egress {
+            egress.start(&permissions)?;
+        }
         Ok(Self {
-            permissions: Permissions::new(policy, subject, recorder, approver, items),
+            permissions,
             workbench,
             log,
-            temp,
+            kept,
         })
     }
 
@@ -459,8 +502,14 @@ impl Setup {
     }
 
     /// The run's parts, and what has to be kept until it has ended.
-    pub(crate) fn into_parts(self) -> (Permissions, Arc<Workbench>, Option<tempfile::TempDir>) {
-        (self.permissions, self.workbench, self.temp)
+    pub(crate) fn into_parts(self) -> (Permissions, Arc<Workbench>, Kept) {
+        (self.permissions, self.workbench, self.kept)
+    }
+
+    /// Waits for a record that the proxy could not write, after which the run must end. Without a
+    /// proxy, for ever.
+    pub(crate) fn lost(&self) -> impl Future<Output = RecordError> + use<> {
+        self.kept.lost()
     }
 }
 
@@ -539,6 +588,8 @@ fn record_widening(
             Right::DenyHost(host) => ("deny host", host.clone()),
             Right::Tunnel(host) => ("tunnel", host.clone()),
             Right::ReadPost(name) => ("read by POST", name.clone()),
+            Right::PrivateHost(host) => ("private addresses of", host.clone()),
+            Right::Preset(name) => ("preset", name.clone()),
         };
         let source = match grant.source {
             GrantSource::UserConfig => "the person's configuration",

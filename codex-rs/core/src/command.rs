@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
@@ -40,10 +41,14 @@ pub struct Workbench {
     pub set: Vec<(OsString, OsString)>,
     /// The private temporary directory, where the profile writes at all.
     pub temp: Option<PathBuf>,
+    /// The directory that stands in for `/dev/shm`, where the profile writes at all.
+    pub shared_memory: Option<PathBuf>,
     /// Whether refused reads are recorded too.
     pub audit_reads: bool,
     /// Where outputs that are too long to show are kept.
     pub outputs: PathBuf,
+    /// Where the egress proxy listens, where the policy reaches hosts.
+    pub proxy: Option<SocketAddr>,
 }
 
 /// A command that could not be run.
@@ -97,7 +102,8 @@ impl Workbench {
             terminal,
             accept: self.accept,
             audit_reads: self.audit_reads,
-            shared_memory: self.temp.as_ref().map(|temp| temp.join(SHARED_MEMORY)),
+            shared_memory: self.shared_memory.clone(),
+            proxy: self.proxy,
         };
         plan::plan(policy, self.capabilities, &survey::survey(policy), wishes)
     }

@@ -86,7 +86,9 @@ pub(crate) fn pin(
     if !addresses.iter().all(reachable)
         || !(literal || allow_private || addresses.iter().all(|ip| is_public(*ip)))
     {
-        return Err("the name leads to a private, loopback, link-local or reserved address");
+        return Err(
+            "the name leads to a private, loopback, link-local or reserved address (--allow-private-host lets it, where that is how your network serves the host)",
+        );
     }
     Ok(addresses
         .into_iter()

@@ -1,7 +1,7 @@
 //! From a request as it came to the typed one that the gate judges, or the reason why servers
 //! could read it in more than one way.
 
-use codex_protocol::hosts::{READ_METHODS, canonical_host};
+use codex_protocol::hosts::{READ_METHODS, canonical_host, read_post_of};
 use codex_protocol::request::NetworkRead;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap};
@@ -9,6 +9,8 @@ use hyper::{Method, Request, Uri, Version};
 
 /// Longest path and query, in bytes. Servers commonly stop at 8 KiB.
 const MAX_TARGET: usize = 8 << 10;
+/// Most bytes of all headers together.
+pub(crate) const MAX_HEAD: usize = 64 << 10;
 /// Most bytes of one header's value.
 const MAX_VALUE: usize = 8 << 10;
 
@@ -205,6 +207,12 @@ fn header_fault(headers: &HeaderMap) -> Option<&'static str> {
     if headers.values().any(|value| value.len() > MAX_VALUE) {
         return Some("a header is longer than 8 KiB");
     }
+    let length = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+        name.as_str().len() + value.len()
+    };
+    if headers.iter().map(length).sum::<usize>() > MAX_HEAD {
+        return Some("its headers together are longer than 64 KiB");
+    }
     let control = |b: &u8| (*b < b' ' && *b != b'\t') || *b == 0x7f;
     if headers
         .values()
@@ -230,13 +238,13 @@ fn body_fault(read: &NetworkRead, headers: &HeaderMap, no_body: bool) -> Option<
     {
         return Some("a read has no body");
     }
-    if read.method == "POST"
-        && read.path.ends_with("/git-upload-pack")
-        && headers
+    let typed = |as_type: &str| {
+        headers
             .get(header::CONTENT_TYPE)
-            .is_none_or(|t| t.as_bytes() != b"application/x-git-upload-pack-request")
-    {
-        return Some("git asks for packs with another type of content");
+            .is_some_and(|t| t.as_bytes() == as_type.as_bytes())
+    };
+    if read_post_of(read).is_some_and(|post| !typed(post.content_type)) {
+        return Some("the named read that it looks like sends another type of content");
     }
     None
 }

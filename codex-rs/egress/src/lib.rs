@@ -16,11 +16,14 @@ mod authority;
 mod body;
 mod environment;
 mod inspect;
+mod lookup;
 mod origin;
 mod reply;
 mod serve;
 mod session;
+mod traffic;
 
 pub use address::{Resolver, SystemResolver, is_public};
+pub use environment::{CACHE_DIRECTORY, CACHES, Cache, Pass, variables};
 pub use serve::Proxy;
 pub use session::{EgressError, Limits, Options};

@@ -6,21 +6,28 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use codex_http::{BoxedStream, HttpError};
 use codex_protocol::request::NetworkRead;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, Response};
+use hyper::header::{self, HeaderValue};
+use hyper::rt::{Read, Write};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::address;
+use crate::body::Reply;
 use crate::session::Session;
 
-/// Idle connections to hosts that one connection of a client keeps.
-const KEPT: usize = 16;
+/// Idle connections to hosts that one connection of a client keeps: one for each of its streams.
+const KEPT: usize = 64;
 /// How long a connection whose answer has just been read may take to be free again.
 const SETTLING: Duration = Duration::from_millis(50);
+/// Bytes that are read from a host at once, at most. Larger buffers are slower: each would be mapped
+/// anew (mallopt(3), M_MMAP_THRESHOLD).
+const READ_SIZE: usize = 64 << 10;
 
 /// Why a host was not reached.
 #[derive(Debug)]
@@ -33,37 +40,88 @@ pub(crate) enum Unreached {
     Slow,
 }
 
-/// Connects to an address that was checked, and no other. `None` of a name is never looked up
-/// twice: what was checked is what is connected to.
-pub(crate) async fn pinned(
-    session: &Session,
-    read: &NetworkRead,
-) -> Result<Vec<SocketAddr>, Unreached> {
+/// How a host is reached.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// At one of these addresses, which were checked.
+    Direct(Vec<SocketAddr>),
+    /// Through the person's own proxy, which looks the name up itself.
+    Upstream,
+}
+
+/// How the host of `read` is reached. What was checked is what is connected to.
+pub(crate) async fn way(session: &Session, read: &NetworkRead) -> Result<Way, Unreached> {
+    if let Some(upstream) = &session.upstream {
+        // A tunnel is for TLS, whatever runs in it.
+        let https = read.https || read.method == "CONNECT";
+        match upstream.serves(https, &read.host, read.port) {
+            Ok(true) => return Ok(Way::Upstream),
+            Ok(false) => {}
+            Err(error) => return Err(Unreached::Failed(of_upstream(&error))),
+        }
+    }
     let literal = read.host.parse::<IpAddr>().ok();
     let addresses = match literal {
         Some(ip) => vec![ip],
         None => session
-            .resolver
-            .resolve(&read.host)
+            .lookup
+            .resolve(&*session.resolver, &read.host)
             .await
             .map_err(|error| Unreached::Failed(format!("its name was not found: {error}")))?,
     };
-    let pinned = address::pin(
-        addresses,
-        read.port,
-        literal.is_some(),
-        session.allow_private,
-    )
-    .map_err(Unreached::Address)?;
+    let policy = session.permissions.policy();
+    let private = session.allow_private || policy.may_be_private(&read.host, read.port);
+    let pinned = address::pin(addresses, read.port, literal.is_some(), private)
+        .map_err(Unreached::Address)?;
     // The proxy must not be made to ask itself.
     match pinned.contains(&session.address) {
         true => Err(Unreached::Address("that is the proxy itself")),
-        false => Ok(pinned),
+        false => Ok(Way::Direct(pinned)),
     }
 }
 
+/// A connection for a tunnel.
+pub(crate) async fn tunnel(
+    session: &Session,
+    read: &NetworkRead,
+    way: &Way,
+) -> Result<BoxedStream, Unreached> {
+    match way {
+        Way::Direct(addresses) => Ok(Box::new(tcp(addresses).await?)),
+        Way::Upstream => through(session, read, true).await.map(|(stream, _)| stream),
+    }
+}
+
+/// What a client is told of the person's proxy: not where it is.
+fn of_upstream(error: &HttpError) -> String {
+    let why = match error {
+        HttpError::ProxyRefused { status, .. } => format!("refused with status {status}"),
+        HttpError::BadProxy { .. } => "has an address that cannot be used".to_owned(),
+        HttpError::Tls { .. } => "did not prove who it is".to_owned(),
+        _ => "was not reached".to_owned(),
+    };
+    format!("the proxy of the person who started codex (HTTPS_PROXY, HTTP_PROXY) {why}")
+}
+
+/// A connection to the person's proxy, or through it, and the credentials for requests on the
+/// proxy's own port.
+async fn through(
+    session: &Session,
+    read: &NetworkRead,
+    tunnel: bool,
+) -> Result<(BoxedStream, Option<String>), Unreached> {
+    let unset = || Unreached::Failed("there is no proxy for it".to_owned());
+    let upstream = session.upstream.as_ref().ok_or_else(unset)?;
+    let through = upstream
+        .connect(tunnel, &read.host, read.port, tunnel)
+        .await
+        .map_err(|error| Unreached::Failed(of_upstream(&error)))?
+        .ok_or_else(unset)?;
+    Ok((through.stream, through.authorization))
+}
+
 /// The first of the addresses that takes a connection.
-pub(crate) async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, Unreached> {
+async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, Unreached> {
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         match TcpStream::connect(address).await {
@@ -78,39 +136,73 @@ pub(crate) async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, Unreached
     Err(Unreached::Failed(format!("no connection: {failure}")))
 }
 
-type Sender = SendRequest<Incoming>;
+/// A connection on which requests are sent.
+struct Sender {
+    requests: SendRequest<Reply>,
+    /// On the port of the person's proxy, which takes absolute URLs and these credentials.
+    forwarded: Option<Option<String>>,
+}
 
-async fn open(
-    session: &Session,
-    read: &NetworkRead,
-    addresses: &[SocketAddr],
-) -> Result<Sender, Unreached> {
-    let stream = tcp(addresses).await?;
-    let failed = |error: hyper::Error| Unreached::Failed(error.to_string());
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(64 << 10);
-    if !read.https {
-        let (sender, connection) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
-        tokio::spawn(connection);
-        return Ok(sender);
+async fn open(session: &Session, read: &NetworkRead, way: &Way) -> Result<Sender, Unreached> {
+    if let (Way::Upstream, false) = (way, read.https) {
+        let (stream, authorization) = through(session, read, false).await?;
+        return Ok(Sender {
+            forwarded: Some(authorization),
+            ..handshake(TokioIo::new(stream)).await?
+        });
+    }
+    if let (Way::Direct(addresses), false) = (way, read.https) {
+        return handshake(TokioIo::new(tcp(addresses).await?)).await;
     }
     let name = ServerName::try_from(read.host.clone())
         .map_err(|error| Unreached::Failed(error.to_string()))?;
-    let stream = session
-        .tls()
-        .map_err(Unreached::Failed)?
-        .connect(name, stream)
+    let tls = session.tls().map_err(Unreached::Failed)?;
+    let unproven = |error: io::Error| Unreached::Failed(format!("TLS: {error}"));
+    match way {
+        Way::Direct(addresses) => {
+            let stream = tls.connect(name, tcp(addresses).await?).await;
+            handshake(TokioIo::new(stream.map_err(unproven)?)).await
+        }
+        Way::Upstream => {
+            let stream = tls
+                .connect(name, through(session, read, true).await?.0)
+                .await;
+            handshake(TokioIo::new(stream.map_err(unproven)?)).await
+        }
+    }
+}
+
+async fn handshake(
+    stream: impl Read + Write + Unpin + Send + 'static,
+) -> Result<Sender, Unreached> {
+    let (requests, connection) = http1::Builder::new()
+        .max_buf_size(READ_SIZE)
+        .handshake(stream)
         .await
-        .map_err(|error| Unreached::Failed(format!("TLS: {error}")))?;
-    let (sender, connection) = builder
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(failed)?;
+        .map_err(|error| Unreached::Failed(error.to_string()))?;
     tokio::spawn(connection);
-    Ok(sender)
+    Ok(Sender {
+        requests,
+        forwarded: None,
+    })
+}
+
+/// The request as the person's proxy takes it on its own port.
+fn forwarded(request: &mut Request<Reply>, read: &NetworkRead, authorization: Option<&str>) {
+    let host = match read.host.contains(':') {
+        true => format!("[{}]", read.host),
+        false => read.host.clone(),
+    };
+    let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+    if let Ok(uri) = format!("http://{host}:{}{path}", read.port).parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    if let Some(Ok(mut value)) = authorization.map(HeaderValue::from_str) {
+        value.set_sensitive(true);
+        request
+            .headers_mut()
+            .insert(header::PROXY_AUTHORIZATION, value);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,16 +224,18 @@ impl Origins {
         loop {
             let mut sender = {
                 let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                let at = idle.iter().position(|(k, s)| k == key && s.is_ready());
+                let at = idle
+                    .iter()
+                    .position(|(k, s)| k == key && s.requests.is_ready());
                 let at = at.or_else(|| idle.iter().position(|(k, _)| k == key))?;
                 idle.swap_remove(at).1
             };
-            if sender.is_ready() {
+            if sender.requests.is_ready() {
                 return Some(sender);
             }
             // A stream of another request may still run on it: that one keeps the connection
             // alive, and this one opens its own.
-            if let Ok(Ok(())) = tokio::time::timeout(SETTLING, sender.ready()).await {
+            if let Ok(Ok(())) = tokio::time::timeout(SETTLING, sender.requests.ready()).await {
                 return Some(sender);
             }
         }
@@ -149,19 +243,19 @@ impl Origins {
 
     fn keep(&self, key: Key, sender: Sender) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, sender)| !sender.is_closed());
+        idle.retain(|(_, sender)| !sender.requests.is_closed());
         if idle.len() < KEPT {
             idle.push((key, sender));
         }
     }
 
-    /// Sends `request` to the addresses that were checked for it.
+    /// Sends `request` on the way that was found for it.
     pub(crate) async fn send(
         &self,
         session: &Session,
         read: &NetworkRead,
-        addresses: &[SocketAddr],
-        mut request: Request<Incoming>,
+        way: &Way,
+        mut request: Request<Reply>,
     ) -> Result<Response<Incoming>, Unreached> {
         let key = Key {
             https: read.https,
@@ -173,13 +267,14 @@ impl Origins {
             let reused = kept.is_some();
             let mut sender = match kept.take() {
                 Some(sender) => sender,
-                None => {
-                    tokio::time::timeout(session.limits.connect, open(session, read, addresses))
-                        .await
-                        .map_err(|_| Unreached::Slow)??
-                }
+                None => tokio::time::timeout(session.limits.connect, open(session, read, way))
+                    .await
+                    .map_err(|_| Unreached::Slow)??,
             };
-            let sent = sender.try_send_request(request);
+            if let Some(authorization) = &sender.forwarded {
+                forwarded(&mut request, read, authorization.as_deref());
+            }
+            let sent = sender.requests.try_send_request(request);
             match tokio::time::timeout(session.limits.answer, sent).await {
                 Err(_) => return Err(Unreached::Slow),
                 Ok(Ok(response)) => {

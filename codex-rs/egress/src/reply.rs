@@ -59,6 +59,22 @@ fn own(status: StatusCode, line: &str, body: &serde_json::Value) -> Response<Rep
     response
 }
 
+/// 407, for a client that did not show the run's pass. Some try without one first.
+pub(crate) fn unproved(target: &str) -> Response<Reply> {
+    let why = "the request shows no credentials of this run: use the proxy's URL with its user and password";
+    let mut response = failed(
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        "unproved",
+        why,
+        target,
+    );
+    let challenge = HeaderValue::from_static("Basic realm=\"codex\"");
+    response
+        .headers_mut()
+        .insert(header::PROXY_AUTHENTICATE, challenge);
+    response
+}
+
 /// An empty answer that lets a CONNECT begin.
 pub(crate) fn connected() -> Response<Reply> {
     Response::new(Reply::Text(None))

@@ -1,19 +1,21 @@
 //! The proxy: connections of clients, and what becomes of each request.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use codex_protocol::decision::{Effect, Rule, rule};
 use codex_protocol::gate;
+use codex_protocol::hosts;
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::record::RecordError;
 use codex_protocol::request::{NetworkRead, Requested as _};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -21,18 +23,19 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Reply, Streamed};
 use crate::environment;
-use crate::inspect::{self, Via};
-use crate::origin::{self, Origins, Unreached};
+use crate::inspect::{self, MAX_HEAD, Via};
+use crate::origin::{self, Origins, Unreached, Way};
 use crate::reply;
 use crate::session::{EgressError, Options, Session};
+use crate::traffic::{Activity, Watched};
 
-/// Bytes that the head of a request may take.
-const MAX_HEAD: usize = 64 << 10;
+/// Bytes that are encrypted ahead of what the client's socket takes.
+const TLS_BUFFER: usize = 64 << 10;
 /// Headers that a request may have.
 const MAX_HEADERS: usize = 100;
 
@@ -116,7 +119,23 @@ impl Proxy {
     /// in the run's directory.
     #[must_use]
     pub fn variables(&self) -> Vec<(String, String)> {
-        environment::variables(&self.directory, &format!("http://{}", self.address()))
+        let pass = self.session.pass.as_ref();
+        environment::variables(&self.directory, self.address(), pass, |_| true)
+    }
+
+    /// Waits for a record that could not be written. From then on the proxy refuses everything, and
+    /// the run must end.
+    pub fn lost(&self) -> impl Future<Output = RecordError> + Send + use<> {
+        let mut lost = self.session.lost.subscribe();
+        async move {
+            if let Ok(lost) = lost.wait_for(Option::is_some).await
+                && let Some(error) = lost.as_ref()
+            {
+                return error.clone();
+            }
+            // The proxy ended without one.
+            std::future::pending().await
+        }
     }
 }
 
@@ -147,16 +166,18 @@ async fn accept(listener: TcpListener, session: Arc<Session>) {
         };
         // Only latency is lost where it cannot be set.
         let _ = stream.set_nodelay(true);
+        let activity = Activity::new();
         let client = Arc::new(Client {
             session: Arc::clone(&session),
             via: Via::Port,
             origins: Origins::default(),
             requests: Arc::clone(&requests),
+            activity: activity.clone(),
+            unproved: Mutex::default(),
+            _permit: Arc::new(permit),
         });
-        tokio::spawn(async move {
-            serve_http1(client, TokioIo::new(stream)).await;
-            drop(permit);
-        });
+        let stream = Watched { stream, activity };
+        tokio::spawn(serve_http1(client, TokioIo::new(stream)));
     }
 }
 
@@ -166,6 +187,21 @@ struct Client {
     via: Via,
     origins: Origins,
     requests: Arc<AtomicU64>,
+    /// Of the connection to the proxy's port, also for what runs in its CONNECT.
+    activity: Activity,
+    /// A request without the run's pass, until the same connection shows it.
+    unproved: Mutex<Option<NetworkRead>>,
+    /// Held as long as anything of the connection is.
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Client {
+    /// Waits until the client's connection has stood still for longer than any answer may take.
+    async fn abandoned(&self) {
+        let limits = &self.session.limits;
+        let whole = limits.connect + limits.answer + limits.idle;
+        self.activity.stopped(whole).await;
+    }
 }
 
 async fn serve_http1<S>(client: Arc<Client>, stream: TokioIo<S>)
@@ -176,20 +212,25 @@ where
         let client = Arc::clone(&client);
         service_fn(move |request| answer(Arc::clone(&client), request))
     };
-    let served = http1::Builder::new()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(client.session.limits.head)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(stream, service)
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    let served = tokio::select! {
+        served = serving => served,
+        () = client.abandoned() => Ok(()),
+    };
+    client.leave();
     if let Err(error) = served
         && (error.is_parse() || error.is_parse_too_large())
     {
         let why = format!("the request cannot be read ({error})");
-        // Where even that cannot be recorded, nothing was done either.
-        let _ = client.refuse(client.unread(), rule::NET_REQUEST, &why);
+        if let Err(error) = client.refuse(client.unread(), rule::NET_REQUEST, &why) {
+            client.session.lose(error);
+        }
     }
 }
 
@@ -208,7 +249,7 @@ async fn answer(
     };
     Ok(client.answer(request).await.unwrap_or_else(|error| {
         // No record, no act. The reason names a file of the person's, which is not the client's.
-        drop(error);
+        client.session.lose(error);
         let why = "the request cannot be recorded, and what is not recorded is not done";
         reply::failed(StatusCode::SERVICE_UNAVAILABLE, "no_record", why, &target)
     }))
@@ -248,7 +289,20 @@ impl Client {
         self: &Arc<Self>,
         mut request: Request<Incoming>,
     ) -> Result<Response<Reply>, RecordError> {
+        if let Some(error) = self.session.lost.borrow().as_ref() {
+            return Err(error.clone());
+        }
         let (read, fault) = inspect::inspect(&self.via, &request);
+        if !self.proves_itself(&request) {
+            let target = self
+                .session
+                .permissions
+                .recorder()
+                .mask(&read.view().target());
+            let mut unproved = self.unproved.lock().unwrap_or_else(PoisonError::into_inner);
+            *unproved = Some(read);
+            return Ok(reply::unproved(&target));
+        }
         if let Some(fault) = fault {
             return self.refuse(
                 read,
@@ -260,6 +314,12 @@ impl Client {
             let why = "the session has used up its number of requests";
             return self.refuse(read, rule::NET_REQUEST, why);
         }
+        let declared = request.body().size_hint().lower();
+        if declared > self.session.limits.request_bytes {
+            let why = "what the request sends is longer than the proxy's limit";
+            return self.refuse(read, rule::NET_REQUEST, why);
+        }
+        self.session.pace.turn().await;
         let permissions = &self.session.permissions;
         if read.method == "CONNECT" {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -283,24 +343,49 @@ impl Client {
         };
         // The intent stands in the log before a byte is sent, the look-up of the name included.
         permissions.record(authorized, None)?;
-        let addresses = match self.pinned(&read).await {
-            Ok(addresses) => addresses,
+        let way = match self.way(&read).await {
+            Ok(way) => way,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
-        let request = outbound(request, &read);
-        match self
-            .origins
-            .send(&self.session, &read, &addresses, request)
-            .await
-        {
+        let request = outbound(request, &read).map(|body| {
+            let limits = &self.session.limits;
+            Reply::Stream(Streamed::new(body, limits.request_bytes, limits.idle))
+        });
+        match self.origins.send(&self.session, &read, &way, request).await {
             Ok(response) => Ok(self.inbound(response)),
             Err(unreached) => self.unreached(read, unreached, &target),
         }
     }
 
-    async fn pinned(&self, read: &NetworkRead) -> Result<Vec<SocketAddr>, Unreached> {
-        let pinned = origin::pinned(&self.session, read);
-        tokio::time::timeout(self.session.limits.connect, pinned)
+    /// Whether a request on the proxy's port shows the run's pass.
+    fn proves_itself(&self, request: &Request<Incoming>) -> bool {
+        let (Via::Port, Some(pass)) = (&self.via, &self.session.pass) else {
+            return true;
+        };
+        let shown = request.headers().get(header::PROXY_AUTHORIZATION);
+        let proved = shown.is_some_and(|value| pass.is_shown_by(value.as_bytes()));
+        if proved {
+            *self.unproved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        proved
+    }
+
+    /// Records a request that stayed without the run's pass when its connection ends.
+    fn leave(&self) {
+        let unproved = {
+            let mut unproved = self.unproved.lock().unwrap_or_else(PoisonError::into_inner);
+            unproved.take()
+        };
+        let Some(read) = unproved else { return };
+        let why = "the request does not show the credentials of this run";
+        if let Err(error) = self.refuse(read, rule::NET_REQUEST, why) {
+            self.session.lose(error);
+        }
+    }
+
+    async fn way(&self, read: &NetworkRead) -> Result<Way, Unreached> {
+        let way = origin::way(&self.session, read);
+        tokio::time::timeout(self.session.limits.connect, way)
             .await
             .unwrap_or(Err(Unreached::Slow))
     }
@@ -334,7 +419,7 @@ impl Client {
 
     /// A tunnel that the person granted: recorded as one, since nobody sees what runs in it.
     async fn tunnel(
-        &self,
+        self: &Arc<Self>,
         read: NetworkRead,
         upgrade: OnUpgrade,
     ) -> Result<Response<Reply>, RecordError> {
@@ -349,19 +434,26 @@ impl Client {
                 return Ok(reply::denied(&decision, &target, &reason));
             }
         }
-        let addresses = match self.pinned(&read).await {
-            Ok(addresses) => addresses,
+        let way = match self.way(&read).await {
+            Ok(way) => way,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
-        let connected = tokio::time::timeout(self.session.limits.connect, origin::tcp(&addresses));
+        let limits = self.session.limits;
+        let connecting = origin::tunnel(&self.session, &read, &way);
+        let connected = tokio::time::timeout(limits.connect, connecting);
         let mut host = match connected.await.unwrap_or(Err(Unreached::Slow)) {
             Ok(stream) => stream,
             Err(unreached) => return self.unreached(read, unreached, &target),
         };
+        // Keeps the connection's permit until the tunnel ends.
+        let outer = Arc::clone(self);
         tokio::spawn(async move {
-            if let Ok(client) = upgrade.await {
+            let Ok(client) = upgrade.await else { return };
+            let mut client = TokioIo::new(client);
+            tokio::select! {
                 // Either side may end it at any time; there is nobody to tell.
-                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut host).await;
+                _ = tokio::io::copy_bidirectional(&mut client, &mut host) => {}
+                () = outer.activity.stopped(limits.idle) => {}
             }
         });
         Ok(reply::connected())
@@ -393,13 +485,18 @@ async fn intercepted(outer: Arc<Client>, connect: NetworkRead, upgrade: OnUpgrad
     };
     let accepted = tokio::time::timeout(session.limits.head, accepted).await;
     let stream = match accepted.unwrap_or_else(|_| Err("it took too long".to_owned())) {
-        Ok(stream) => stream,
+        Ok(mut stream) => {
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+            stream
+        }
         Err(error) => {
             let why = format!(
-                "the client did not complete TLS with the session's certificate authority ({error}); where it pins the host's certificate, the host can be granted as a tunnel"
+                "the client did not complete TLS with the session's certificate authority ({error}); where it pins the host's certificate, --allow-tunnel {} grants the host as a tunnel",
+                hosts::rule_at(&connect.host, connect.port)
             );
-            // Where even that cannot be recorded, nothing was done either.
-            let _ = outer.refuse(connect, rule::NET_TUNNEL, &why);
+            if let Err(error) = outer.refuse(connect, rule::NET_TUNNEL, &why) {
+                session.lose(error);
+            }
             return;
         }
     };
@@ -416,21 +513,29 @@ async fn intercepted(outer: Arc<Client>, connect: NetworkRead, upgrade: OnUpgrad
         },
         origins: Origins::default(),
         requests: Arc::clone(&outer.requests),
+        activity: outer.activity.clone(),
+        unproved: Mutex::default(),
+        _permit: Arc::clone(&outer._permit),
         session,
     });
+    drop(outer);
     if !h2 {
         return serve_http1(client, TokioIo::new(stream)).await;
     }
     let limits = client.session.limits;
+    let watched = Arc::clone(&client);
     let service = service_fn(move |request| answer(Arc::clone(&client), request));
-    // What is no HTTP/2 ends the connection; every stream that became a request has its record.
-    let _ = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.idle)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // What is no HTTP/2 ends the connection; every stream that became a request has its record.
+        _ = serving => {}
+        () = watched.abandoned() => {}
+    }
 }
 
 /// The request as the host gets it: nothing of the client's connection, and one Host.

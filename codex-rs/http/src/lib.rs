@@ -21,6 +21,7 @@ pub mod retry;
 mod secret;
 pub mod sse;
 mod tls;
+mod upstream;
 mod url;
 mod wire;
 
@@ -33,3 +34,5 @@ pub use request::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_TIMEOUT, Method, Request
 pub use response::{Capped, Response};
 pub use secret::Secret;
 pub use tls::TrustRoots;
+pub use upstream::{Through, Upstream};
+pub use wire::{BoxedStream, Stream};

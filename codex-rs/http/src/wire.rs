@@ -16,11 +16,12 @@ use tokio::time::Instant;
 const READ_SIZE: usize = 16 * 1024;
 
 /// A TCP stream, or a TLS stream over one, or a TLS stream over a proxy's.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-pub(crate) type BoxedStream = Box<dyn Stream>;
+/// A [`Stream`] of whichever kind a connection needed.
+pub type BoxedStream = Box<dyn Stream>;
 
 /// When a byte last moved, shared by the stream and whoever waits on it.
 /// Uploading a large body slowly is not idleness, so both directions count.

@@ -91,7 +91,7 @@ pub const RULES: &[(Rule, &str)] = &[
     (rule::NET_HOST, "the host is not on the list of hosts"),
     (
         rule::NET_PRESET,
-        "the host belongs to a preset of NetReadOnly",
+        "the host belongs to a preset of the profile or the person",
     ),
     (rule::NET_DENIED, "the person denied this host"),
     (rule::NET_METHOD, "only GET, HEAD and OPTIONS read"),
@@ -244,6 +244,10 @@ pub enum Remedy {
     AllowExec(#[serde(with = "wire::path")] PathBuf),
     /// Let this host be read for one run.
     AllowHost(String),
+    /// Let this host be reached by a tunnel for one run.
+    AllowTunnel(String),
+    /// Let this named read use POST for one run.
+    AllowPost(String),
     /// Run under another profile.
     Profile(SecurityProfile),
 }
@@ -255,6 +259,8 @@ impl fmt::Display for Remedy {
             Self::AllowWrite(path) => write!(f, "--allow-write {}", shell_word(path)),
             Self::AllowExec(path) => write!(f, "--allow-exec {}", shell_word(path)),
             Self::AllowHost(host) => write!(f, "--allow-host {}", shell_word(host)),
+            Self::AllowTunnel(host) => write!(f, "--allow-tunnel {}", shell_word(host)),
+            Self::AllowPost(name) => write!(f, "--allow-post {name}"),
             Self::Profile(profile) => write!(f, "--profile {}", profile.flag()),
         }
     }

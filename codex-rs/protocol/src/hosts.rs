@@ -15,9 +15,47 @@ pub const DEFAULT_PORTS: [u16; 2] = [80, 443];
 /// Longest name of a host (RFC 1035, section 2.3.4, without the root's dot).
 pub const MAX_HOST: usize = 253;
 
-/// The named read that needs POST: `git clone` and `git fetch` over HTTP ask for packs with it.
-/// Off unless chosen.
+/// How `git clone` and `git fetch` over HTTP ask for packs.
 pub const GIT_UPLOAD_PACK: &str = "git-upload-pack";
+
+/// A read that needs POST. Off unless chosen by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPost {
+    /// What it is called where it is chosen.
+    pub name: &'static str,
+    /// How its path ends.
+    pub path_end: &'static str,
+    /// The type of the content that is sent.
+    pub content_type: &'static str,
+    /// What it is for, and what it tells the host.
+    pub what: &'static str,
+}
+
+/// Every named read that needs POST. What is sent is in no log: its length is limited by the proxy.
+pub const READ_POSTS: &[ReadPost] = &[
+    // gitprotocol-http(5), "Smart Service git-upload-pack".
+    ReadPost {
+        name: GIT_UPLOAD_PACK,
+        path_end: "/git-upload-pack",
+        content_type: "application/x-git-upload-pack-request",
+        what: "git clone and fetch: names of the commits that are wanted and had",
+    },
+    // npm's bulk advisories, which `npm audit` and `npm install` ask for.
+    ReadPost {
+        name: "npm-audit",
+        path_end: "/-/npm/v1/security/advisories/bulk",
+        content_type: "application/json",
+        what: "npm audit: names and versions of what the project uses",
+    },
+];
+
+/// The named read that a POST is, by its path.
+#[must_use]
+pub fn read_post_of(read: &NetworkRead) -> Option<&'static ReadPost> {
+    READ_POSTS.iter().find(|post| {
+        read.method == "POST" && read.path.ends_with(post.path_end) && read.query.is_none()
+    })
+}
 
 /// Hosts that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +261,27 @@ impl HostRule {
                         &prefix.to_ascii_lowercase(),
                     )
             })
+    }
+}
+
+/// The rule that names this host at this port, and no other.
+#[must_use]
+pub fn rule_at(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+/// The rule that names this host, with the port where it is not a usual one.
+#[must_use]
+pub fn rule_for(host: &str, port: u16) -> String {
+    let rule = rule_at(host, port);
+    match DEFAULT_PORTS.contains(&port) {
+        true => rule
+            .rsplit_once(':')
+            .map_or_else(String::new, |(host, _)| host.to_owned()),
+        false => rule,
     }
 }
 

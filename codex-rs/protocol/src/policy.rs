@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::hosts::HostRule;
 use crate::secrets::{self, Name, PathPattern};
 use crate::security_profile::SecurityProfile;
 use crate::wire;
@@ -48,9 +49,15 @@ pub enum Right {
     DenyHost(String),
     /// This host may be reached by a tunnel that the proxy cannot look into.
     Tunnel(String),
-    /// This named read may use POST where its host may be read:
-    /// [`GIT_UPLOAD_PACK`](crate::hosts::GIT_UPLOAD_PACK).
+    /// This named read of [`READ_POSTS`](crate::hosts::READ_POSTS) may use POST where its host
+    /// may be read.
     ReadPost(String),
+    /// The names of hosts that this rule names may lead to private addresses, where the network
+    /// that the person is in serves them so. It opens no host.
+    PrivateHost(String),
+    /// The hosts of this one of the [`PRESETS`](crate::hosts::PRESETS) may be read, as they may
+    /// under NetReadOnly.
+    Preset(String),
 }
 
 /// A [`Right`] and where it comes from.
@@ -360,6 +367,34 @@ impl Policy {
             .fold(self.own.profile, |narrowest, layer| {
                 narrowest.narrow(layer.profile)
             })
+    }
+
+    /// Whether hosts are reached through the proxy: by a profile that reads the network or a grant
+    /// of a host, where the profile does not reach everything anyway.
+    #[must_use]
+    pub fn reaches_hosts(&self) -> bool {
+        let granted = |g: &Grant| {
+            matches!(
+                g.right,
+                Right::Host(_) | Right::Tunnel(_) | Right::Preset(_)
+            )
+        };
+        self.profile() != SecurityProfile::Trusted
+            && self.layers().any(|layer| {
+                layer.profile == SecurityProfile::NetReadOnly || layer.grants.iter().any(granted)
+            })
+    }
+
+    /// Whether the name `host` may lead to a private address.
+    #[must_use]
+    pub fn may_be_private(&self, host: &str, port: u16) -> bool {
+        let named = |g: &Grant| match &g.right {
+            Right::PrivateHost(text) => {
+                HostRule::parse(text).is_ok_and(|rule| rule.names(host, port))
+            }
+            _ => false,
+        };
+        self.layers().all(|layer| layer.grants.iter().any(named))
     }
 
     /// Whether an environment variable of this name reaches a command.

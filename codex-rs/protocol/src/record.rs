@@ -98,7 +98,7 @@ pub struct Receipt {
 }
 
 /// A record that could not be written. Whoever gets one must not act.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "the audit log '{path}' cannot be written: {cause}; nothing is done without a record: free space or fix permissions there, or name another file with --audit-log"
 )]

@@ -62,6 +62,7 @@ pub fn examine(
         accept,
         audit_reads: false,
         shared_memory: None,
+        proxy: None,
     };
     let (Report { level, missing }, refused) =
         match plan::plan(policy, capabilities, survey, wishes) {

@@ -1,6 +1,7 @@
 //! From rights and capabilities to what will be enforced.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Supervision {
     pub shared_memory: Option<PathBuf>,
     /// How many processes and threads there may be at one time.
     pub tasks: Option<u64>,
+    /// The one address outside that the command may connect to over TCP: the egress proxy's.
+    pub proxy: Option<SocketAddr>,
 }
 
 /// Limits on a command.
@@ -97,6 +100,9 @@ pub struct Wishes {
     pub audit_reads: bool,
     /// The directory that stands in for `/dev/shm`.
     pub shared_memory: Option<PathBuf>,
+    /// Where the run's egress proxy listens, on loopback. A policy that reaches hosts is refused
+    /// without one.
+    pub proxy: Option<SocketAddr>,
 }
 
 /// Why a profile cannot be enforced here.
@@ -124,11 +130,18 @@ pub enum CannotEnforce {
         "--deny-read cannot be enforced under the Trusted profile, which confines nothing; choose another profile, or leave it out"
     )]
     DenyUnderTrusted,
-    /// A part of codex that the profile depends on does not exist yet.
-    #[error(
-        "{what} cannot be enforced: the egress proxy that would let through reads alone is not plugged in yet; use the offline or workspace-write profile"
-    )]
+    /// Hosts are to be reached, and no proxy was started that would let through reads alone.
+    #[error("{what} cannot be enforced: no egress proxy was started for this run")]
     NoProxy {
+        /// The profile or grant.
+        what: String,
+    },
+    /// Hosts are to be reached, and nothing here lets a command connect to the proxy and nowhere
+    /// else. A port that Landlock allows is allowed at every address, so that is no way.
+    #[error(
+        "{what} cannot be enforced on this machine: letting a command reach the egress proxy and nothing else needs a supervisor of its connections, which is not there; use the offline or workspace-write profile without granted hosts"
+    )]
+    NoSupervisor {
         /// The profile or grant.
         what: String,
     },
@@ -146,8 +159,8 @@ fn features(missing: &[Missing]) -> String {
 ///
 /// # Errors
 /// When the machine reaches a lower level than the profile requires and the person accepts, or
-/// when the profile depends on a part that is not built yet. Never a plan that enforces less
-/// than the report says.
+/// when hosts are to be reached and the way to the proxy alone cannot be enforced. Never a plan
+/// that enforces less than the report says.
 pub fn plan(
     policy: &Policy,
     capabilities: Capabilities,
@@ -155,13 +168,21 @@ pub fn plan(
     wishes: Wishes,
 ) -> Result<(Plan, Report), CannotEnforce> {
     let profile = policy.profile();
-    if policy
-        .layers()
-        .any(|l| l.profile == SecurityProfile::NetReadOnly)
-    {
-        return Err(CannotEnforce::NoProxy {
-            what: "the NetReadOnly profile".to_owned(),
-        });
+    if policy.reaches_hosts() {
+        let what = match policy
+            .layers()
+            .any(|l| l.profile == SecurityProfile::NetReadOnly)
+        {
+            true => "the NetReadOnly profile".to_owned(),
+            false => "the grant of a host".to_owned(),
+        };
+        if wishes.proxy.is_none() {
+            return Err(CannotEnforce::NoProxy { what });
+        }
+        // The static filter cannot: it sees no addresses.
+        if !(capabilities.supervises() && capabilities.network_namespace) {
+            return Err(CannotEnforce::NoSupervisor { what });
+        }
     }
     if profile == SecurityProfile::Trusted
         && policy.layers().any(|l| l.denied_reads().next().is_some())
@@ -224,6 +245,7 @@ pub fn plan(
             env_files: survey.env_files.clone(),
             shared_memory: wishes.shared_memory,
             tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
+            proxy: wishes.proxy.filter(|_| policy.reaches_hosts()),
         });
         let confinement = Confinement {
             rulesets: rulesets.collect(),

@@ -51,6 +51,7 @@ fn wishes() -> Wishes {
         accept: None,
         audit_reads: false,
         shared_memory: None,
+        proxy: None,
     }
 }
 
@@ -188,9 +189,32 @@ fn a_profile_whose_proxy_is_missing_is_refused_in_every_layer() {
     let direct = Policy::new(layer(SecurityProfile::NetReadOnly));
     let below =
         Policy::new(layer(SecurityProfile::Trusted)).narrow(layer(SecurityProfile::NetReadOnly));
-    for policy in [direct, below] {
-        let refused = plan::plan(&policy, kernel(7), &Survey::default(), wishes()).unwrap_err();
-        assert!(matches!(refused, CannotEnforce::NoProxy { .. }));
+    let mut granted = layer(SecurityProfile::Offline);
+    granted.grants.push(Grant {
+        right: Right::Host("docs.rs".to_owned()),
+        source: GrantSource::CommandLine,
+    });
+    for policy in [direct, below, Policy::new(granted)] {
+        let plan = |proxy| {
+            let wishes = Wishes { proxy, ..wishes() };
+            plan::plan(&policy, kernel(7), &Survey::default(), wishes).unwrap_err()
+        };
+        assert!(matches!(plan(None), CannotEnforce::NoProxy { .. }));
+        let proxy = Some(([127, 0, 0, 1], 3128).into());
+        assert!(matches!(plan(proxy), CannotEnforce::NoSupervisor { .. }));
+    }
+}
+
+#[test]
+fn a_proxy_is_in_no_plan_that_reaches_no_host() {
+    for profile in [SecurityProfile::Offline, SecurityProfile::Trusted] {
+        let wishes = Wishes {
+            proxy: Some(([127, 0, 0, 1], 3128).into()),
+            ..wishes()
+        };
+        let policy = Policy::new(layer(profile));
+        let (plan, _) = plan::plan(&policy, kernel(7), &Survey::default(), wishes).unwrap();
+        assert_eq!(plan.proxy, None);
     }
 }
 

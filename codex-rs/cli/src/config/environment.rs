@@ -22,9 +22,9 @@ pub(crate) const ANTHROPIC_BASE_URL: &str = "ANTHROPIC_BASE_URL";
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// Set and not `0`: colour also where the output is no terminal.
 pub(crate) const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
-/// The proxy for `http` URLs of model providers.
+/// The proxy for `http` URLs of model providers, and of hosts that are read.
 pub(crate) const HTTP_PROXY: &str = "HTTP_PROXY";
-/// The proxy for `https` URLs of model providers.
+/// The proxy for `https` URLs of model providers, and of hosts that are read.
 pub(crate) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 /// Hosts that are reached without a proxy.
 pub(crate) const NO_PROXY: &str = "NO_PROXY";
@@ -62,11 +62,11 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ),
     (
         HTTP_PROXY,
-        "The proxy for `http` URLs of model providers; also read in lower case.",
+        "The proxy for `http` URLs of model providers and of hosts that commands read; also read in lower case.",
     ),
     (
         HTTPS_PROXY,
-        "The proxy for `https` URLs of model providers; also read in lower case.",
+        "The proxy for `https` URLs of model providers and of hosts that commands read; also read in lower case.",
     ),
     (
         NO_PROXY,

@@ -100,6 +100,12 @@ pub(super) const KEYS: &[Key] = &[
     )
     .tightens(),
     key(
+        "deny_host",
+        Kind::Hosts,
+        "Hosts that may not be reached, whatever else is granted: `HOST`, `HOST:PORT`, `HOST/PATH` or `*.DOMAIN`. Every file adds to it.",
+    )
+    .tightens(),
+    key(
         "secrets",
         Kind::Patterns,
         "Further paths that count as secrets; `*` may stand in the last part. Every file adds to it.",
@@ -188,7 +194,27 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "profiles.*.allow_host",
         Kind::Hosts,
-        "Hosts that may be read (GET, HEAD, OPTIONS) through the proxy.",
+        "Hosts that may be read (GET, HEAD, OPTIONS) through the proxy: `HOST`, `HOST:PORT`, `HOST/PATH` or `*.DOMAIN`.",
+    ),
+    key(
+        "profiles.*.allow_preset",
+        Kind::Texts,
+        "Presets of hosts that may be read, such as `cargo`; `codex policy show -p net-read-only` names them.",
+    ),
+    key(
+        "profiles.*.allow_tunnel",
+        Kind::Hosts,
+        "Hosts that may be reached by a tunnel that the proxy cannot look into.",
+    ),
+    key(
+        "profiles.*.allow_private_host",
+        Kind::Hosts,
+        "Hosts whose names may lead to private addresses, as those of a network's own package index may. It opens no host.",
+    ),
+    key(
+        "profiles.*.allow_post",
+        Kind::Texts,
+        "Named reads that may use POST where their host may be read: `git-upload-pack`, `npm-audit`.",
     ),
     key(
         "profiles.*.pass_env",

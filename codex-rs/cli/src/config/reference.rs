@@ -48,7 +48,7 @@ included; its other settings are the weakest of all.
 | `profile` | `trusted`, then `workspace-write` and `net-read-only`, which together leave `offline`, then `offline` |
 | `approval_policy` | `on-request`, then `untrusted` and `never`. These two have no order: `never` runs unasked what `untrusted` asks about, and `untrusted` lets you allow what `never` denies. Beside a project's your own stays; the managed one wins |
 | `audit.detail`, `audit.reads` | the later word records more |
-| `deny_read`, `secrets` | every file adds |
+| `deny_read`, `deny_host`, `secrets` | every file adds |
 
 Where a profile is narrowed, the grants of a named one are not in force.
 

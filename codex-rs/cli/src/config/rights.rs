@@ -41,12 +41,22 @@ pub(crate) struct Rights {
     pub(crate) allow_exec: Vec<String>,
     /// Hosts that may be read through the proxy.
     pub(crate) allow_host: Vec<String>,
+    /// Presets of hosts that may be read through the proxy.
+    pub(crate) allow_preset: Vec<String>,
+    /// Hosts that may be reached by a tunnel through the proxy.
+    pub(crate) allow_tunnel: Vec<String>,
+    /// Hosts whose names may lead to private addresses.
+    pub(crate) allow_private_host: Vec<String>,
+    /// Named reads that may use POST.
+    pub(crate) allow_post: Vec<String>,
     /// Whether WorkspaceWrite may read the hosts of NetReadOnly.
     pub(crate) network_reads: bool,
     /// Patterns of variables that commands get.
     pub(crate) pass_env: Vec<String>,
     /// Not readable, whatever is granted.
     pub(crate) deny_read: Vec<PathBuf>,
+    /// Not reachable, whatever is granted.
+    pub(crate) deny_host: Vec<String>,
     /// Secrets beside the built-in ones.
     pub(crate) secrets: Vec<PathPattern>,
 }
@@ -245,11 +255,16 @@ impl Sources {
             allow_write: grants.paths("allow_write"),
             allow_exec: grants.texts("allow_exec"),
             allow_host: grants.texts("allow_host"),
+            allow_preset: grants.texts("allow_preset"),
+            allow_tunnel: grants.texts("allow_tunnel"),
+            allow_private_host: grants.texts("allow_private_host"),
+            allow_post: grants.texts("allow_post"),
             pass_env: grants.texts("pass_env"),
             name: name.filter(|_| grants.in_force),
             writable_roots: Vec::new(),
             network_reads: false,
             deny_read: Vec::new(),
+            deny_host: Vec::new(),
             secrets: Vec::new(),
         };
         grants.in_force = profile == SecurityProfile::WorkspaceWrite;
@@ -291,6 +306,17 @@ impl Sources {
                         origins
                             .insert(format!("deny_read[{}]", rights.deny_read.len()), at.clone());
                         rights.deny_read.push(path.clone());
+                    }
+                }
+            }
+        }
+        for (setting, at) in self.everywhere("deny_host") {
+            if let Value::Texts(hosts) = &setting.value {
+                for host in hosts {
+                    if !rights.deny_host.contains(host) {
+                        origins
+                            .insert(format!("deny_host[{}]", rights.deny_host.len()), at.clone());
+                        rights.deny_host.push(host.clone());
                     }
                 }
             }

@@ -146,6 +146,13 @@ fn settled(loaded: &Loaded) -> Vec<(Vec<String>, Json, String)> {
         );
         add(&["deny_read"], texts(paths), from);
     }
+    if !rights.deny_host.is_empty() {
+        let (hosts, from) = (
+            &rights.deny_host,
+            origins("deny_host", rights.deny_host.len()),
+        );
+        add(&["deny_host"], texts(hosts), from);
+    }
     if !rights.secrets.is_empty() {
         let patterns: Vec<_> = rights
             .secrets
@@ -179,6 +186,10 @@ fn settled(loaded: &Loaded) -> Vec<(Vec<String>, Json, String)> {
             ("allow_write", texts(&rights.allow_write)),
             ("allow_exec", texts(&rights.allow_exec)),
             ("allow_host", texts(&rights.allow_host)),
+            ("allow_preset", texts(&rights.allow_preset)),
+            ("allow_tunnel", texts(&rights.allow_tunnel)),
+            ("allow_private_host", texts(&rights.allow_private_host)),
+            ("allow_post", texts(&rights.allow_post)),
             ("pass_env", texts(&rights.pass_env)),
         ] {
             if granted != json!([]) {

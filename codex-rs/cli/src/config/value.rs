@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use codex_protocol::hosts::{HostRule, HostRuleError};
 use codex_protocol::secrets::PathPattern;
 use toml::de::DeValue;
 
@@ -92,7 +93,7 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::Seconds => format!("seconds from 0 to {MOST_SECONDS}"),
         Kind::Texts => "a list of strings".to_owned(),
         Kind::Variables => "a list of variable names, which may hold '*'".to_owned(),
-        Kind::Hosts => "a list of host names".to_owned(),
+        Kind::Hosts => "a list of hosts".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Paths => "a list of paths".to_owned(),
         Kind::Patterns => "a list of paths, of which the last part may hold '*'".to_owned(),
@@ -201,13 +202,19 @@ fn variable(text: &str) -> Result<String, String> {
 }
 
 fn host(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-._*:[]".contains(c);
-    if !text.chars().all(fits) {
-        return Err(
-            "is no host; expected a name such as docs.rs, without scheme or path".to_owned(),
-        );
+    let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    // Names are alike in any case, paths are not.
+    let rule = format!("{}{path}", host.to_ascii_lowercase());
+    match HostRule::parse(&rule) {
+        Ok(_) => Ok(rule),
+        Err(HostRuleError::WildcardTooWide(_)) => {
+            Err("names many people's hosts; a '*.' stands before a domain of one owner".to_owned())
+        }
+        Err(HostRuleError::Malformed(_)) => Err(
+            "is no host; expected HOST, HOST:PORT, HOST/PATH or *.DOMAIN, without a scheme"
+                .to_owned(),
+        ),
     }
-    Ok(text.to_ascii_lowercase())
 }
 
 /// `text` as an absolute path.
@@ -394,7 +401,7 @@ mod tests {
             (
                 Kind::Hosts,
                 "['https://x']",
-                "has an item that is no host; expected a name such as docs.rs, without scheme or path",
+                "has an item that is no host; expected HOST, HOST:PORT, HOST/PATH or *.DOMAIN, without a scheme",
             ),
             (
                 Kind::Variables,

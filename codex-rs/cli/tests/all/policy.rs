@@ -274,3 +274,128 @@ fn a_named_profile_extends_a_built_in_one() {
     let output = run_codex(&env, &["--profile", "work", "config", "show"]);
     assert!(output.stdout.contains("of-the-profile"), "{output:#?}");
 }
+
+fn checked(env: &TestEnv, flags: &[&str], target: &str) -> String {
+    let output = run_codex(
+        env,
+        &[&["policy", "check"], flags, &["connect", target]].concat(),
+    );
+    let line = output.stdout.lines().next().unwrap_or_default();
+    format!("{} {line}{}", output.code.unwrap_or(-1), output.stderr)
+}
+
+#[test]
+fn hosts_that_were_granted_or_denied_are_judged_as_the_proxy_would() {
+    let env = TestEnv::new();
+    let net = &["-p", "net-read-only"][..];
+    for (flags, target, expected) in [
+        (&[][..], "docs.rs:443", "3 deny [net.offline]"),
+        (net, "docs.rs:443", "0 allow [net.preset]"),
+        (net, "https://docs.rs/tokio?x=1", "0 allow [net.preset]"),
+        (net, "http://docs.rs/tokio", "5 ask [net.host]"),
+        (net, "https://example.org", "5 ask [net.host]"),
+        (
+            &["--allow-host", "example.org/docs"],
+            "https://example.org/docs/a",
+            "0 allow [net.grant]",
+        ),
+        (
+            &["--allow-host", "example.org/docs"],
+            "https://example.org/",
+            "3 deny [net.offline]",
+        ),
+        (
+            &["--allow-preset", "cargo"],
+            "https://crates.io/a",
+            "0 allow [net.preset]",
+        ),
+        (
+            &["--allow-preset", "cargo"],
+            "https://pypi.org/a",
+            "3 deny [net.offline]",
+        ),
+        (
+            &["--allow-tunnel", "example.org:443"],
+            "example.org:443",
+            "0 allow [net.grant]",
+        ),
+        (
+            &["--allow-tunnel", "example.org:443"],
+            "https://example.org/",
+            "3 deny [net.offline]",
+        ),
+        (
+            &["-p", "net-read-only", "--deny-host", "docs.rs"],
+            "https://docs.rs/",
+            "3 deny [net.denied]",
+        ),
+        (
+            &[
+                "-c",
+                "deny_host=['*.docs.example.org']",
+                "--allow-host",
+                "a.docs.example.org",
+            ],
+            "https://a.docs.example.org/",
+            "3 deny [net.denied]",
+        ),
+        (
+            &[
+                "-p",
+                "workspace-write",
+                "-c",
+                "sandbox_workspace_write.network_access=true",
+            ],
+            "https://docs.rs/",
+            "0 allow [net.preset]",
+        ),
+    ] {
+        let said = checked(&env, flags, target);
+        assert!(said.starts_with(expected), "{flags:?} {target}: {said}");
+    }
+    for (flags, word) in [
+        (&["--allow-host", "https://x"][..], "host rule"),
+        (&["--allow-host", "*.com"], "many people's hosts"),
+        (&["--allow-tunnel", "a.org/x"], "nobody sees paths"),
+        (&["--allow-preset", "perl"], "is no preset; there are cargo"),
+        (&["--allow-post", "all"], "git-upload-pack"),
+        (&["-p", "trusted", "--deny-host", "a.org"], "Trusted"),
+    ] {
+        let said = checked(&env, flags, "a.org:443");
+        assert!(
+            !said.starts_with('0') && said.contains(word),
+            "{flags:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn the_policy_shows_presets_that_are_open_and_posts_that_were_chosen() {
+    let env = TestEnv::new();
+    let policy = shown(
+        &env,
+        &["--allow-preset", "cargo", "--allow-post", "npm-audit"],
+    );
+    let names: Vec<&str> = policy["network_presets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["cargo"]);
+    assert_eq!(policy["grants"].as_array().unwrap().len(), 2);
+    let text = run_codex(
+        &env,
+        &[
+            "policy",
+            "show",
+            "--allow-post",
+            "npm-audit",
+            "--allow-host",
+            "a.org",
+        ],
+    )
+    .stdout;
+    assert!(text.contains("POST npm-audit (chosen)"), "{text}");
+    assert!(text.contains("POST git-upload-pack (not chosen)"), "{text}");
+}

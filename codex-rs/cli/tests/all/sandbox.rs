@@ -473,9 +473,16 @@ fn a_profile_that_cannot_be_enforced_is_refused() {
     );
     let error = told(&output, 125);
     assert!(
-        error.contains("NetReadOnly") && error.contains("egress proxy"),
+        error.contains("NetReadOnly") && error.contains("supervisor"),
         "{error}"
     );
+    assert_eq!(output.stdout, "");
+    let output = run_codex(
+        &env,
+        &["sandbox", "--allow-host", "a.org", "--", "echo", "ran"],
+    );
+    let error = told(&output, 125);
+    assert!(error.contains("the grant of a host"), "{error}");
     assert_eq!(output.stdout, "");
     let server = super::fixture::model(&env, vec![super::fixture::says("x")]);
     let output = run(&mut super::fixture::exec(

@@ -86,8 +86,10 @@ impl Stage {
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             set: Vec::new(),
             audit_reads: false,
+            shared_memory: None,
             temp: None,
             outputs: self.root().join("home/.codex/outputs"),
+            proxy: None,
         });
         tools::built_in(&workbench, &self.workspace())
     }

@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod abuse;
+mod fuzz;
 mod http2;
+mod limits;
 mod reading;
 mod streams;
+mod upstream;
 mod world;

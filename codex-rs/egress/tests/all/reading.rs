@@ -179,7 +179,15 @@ fn without_a_record_nothing_is_sent() {
     world.log.full.store(true, Ordering::Relaxed);
     let answer = get(&world, "origin.test", "/");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let lost = world.proxy.lost();
+    world.log.full.store(false, Ordering::Relaxed);
+    let answer = get(&world, "origin.test", "/");
+    assert!(answer.starts_with("HTTP/1.1 503"), "it stays so: {answer}");
     assert_eq!(world.origin.hits(), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    assert_eq!(runtime.block_on(lost).cause, "full");
 }
 
 #[test]

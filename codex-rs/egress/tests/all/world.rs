@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use codex_egress::{Options, Proxy, Resolver};
+use codex_egress::{Limits, Options, Pass, Proxy, Resolver};
+use codex_http::Upstream;
 use codex_protocol::event::{Event, EventSink};
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::permission::{Approver, Items, NeverAsk, Permissions};
@@ -86,6 +87,10 @@ impl<T: Read + Write> Stream for T {}
 
 impl Origin {
     pub(crate) fn new(tls: bool, answer: &'static str) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), tls, answer)
+    }
+
+    pub(crate) fn on(listener: TcpListener, tls: bool, answer: &'static str) -> Self {
         let made = rcgen::generate_simple_self_signed(["origin.test".to_owned()]).unwrap();
         let root = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -96,7 +101,6 @@ impl Origin {
             .with_single_cert(vec![root.clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Self {
             address: listener.local_addr().unwrap(),
             hits: Arc::default(),
@@ -160,6 +164,9 @@ pub(crate) struct Setting {
     pub(crate) allow_private: bool,
     pub(crate) trust_origin: bool,
     pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) limits: Limits,
+    pub(crate) pass: Option<Pass>,
 }
 
 impl Default for Setting {
@@ -171,6 +178,9 @@ impl Default for Setting {
             allow_private: true,
             trust_origin: true,
             approver: Arc::new(NeverAsk),
+            upstream: None,
+            limits: Limits::default(),
+            pass: None,
         }
     }
 }
@@ -222,6 +232,9 @@ impl World {
         let mut options = Options::new(directory.path().to_owned());
         options.resolver = Arc::clone(&names) as _;
         options.allow_private = setting.allow_private;
+        options.upstream = setting.upstream;
+        options.limits = setting.limits;
+        options.pass = setting.pass;
         options.roots = Some(match setting.trust_origin {
             true => vec![origin.root.clone()],
             false => Vec::new(),

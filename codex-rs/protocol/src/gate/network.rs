@@ -26,9 +26,7 @@ pub(super) fn access(layer: &Layer, verdict: Verdicts, access: &NetworkAccess) -
     let granted = layer.grants.iter().any(
         |g| matches!(&g.right, Right::Host(text) | Right::Tunnel(text) if named(text) == Ok(true)),
     );
-    let preset = layer.profile == SecurityProfile::NetReadOnly
-        && access.port == 443
-        && hosts::preset_of(&access.host).is_some();
+    let preset = access.port == 443 && in_preset(layer, &access.host);
     let direct = access.transport != Transport::Proxy;
     if is_loopback(&access.host) && (direct || !granted) {
         let why = "the host's loopback cannot be reached; only servers that the command itself started can";
@@ -63,16 +61,20 @@ fn is_a_host(host: &str, port: u16) -> bool {
     port != 0 && hosts::canonical_host(host).is_some()
 }
 
-/// The flag that opens a host, with the port where it is not a usual one.
-fn allow_host(host: &str, port: u16) -> Remedy {
-    let host_text = match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    };
-    Remedy::AllowHost(match hosts::DEFAULT_PORTS.contains(&port) {
-        true => host_text,
-        false => format!("{host_text}:{port}"),
+/// Whether `host` is in a preset that the profile or a grant opens.
+fn in_preset(layer: &Layer, host: &str) -> bool {
+    hosts::preset_of(host).is_some_and(|preset| {
+        layer.profile == SecurityProfile::NetReadOnly
+            || layer
+                .grants
+                .iter()
+                .any(|g| matches!(&g.right, Right::Preset(name) if name == preset.name))
     })
+}
+
+/// The flag that opens a host.
+fn allow_host(host: &str, port: u16) -> Remedy {
+    Remedy::AllowHost(hosts::rule_for(host, port))
 }
 
 pub(super) fn read(layer: &Layer, verdict: Verdicts, read: &NetworkRead) -> Decision {
@@ -99,16 +101,25 @@ pub(super) fn read(layer: &Layer, verdict: Verdicts, read: &NetworkRead) -> Deci
         };
         return match rights().any(tunnel) {
             true => verdict.allow(rule::NET_TUNNEL),
-            false => verdict.deny(rule::NET_TUNNEL, "no tunnel to this host was granted", None),
+            false => verdict.deny(
+                rule::NET_TUNNEL,
+                "no tunnel to this host was granted",
+                Some(Remedy::AllowTunnel(hosts::rule_at(&read.host, read.port))),
+            ),
         };
     }
+    let post = hosts::read_post_of(read);
     let reads = hosts::READ_METHODS.contains(&read.method.as_str())
-        || (is_upload_pack(read)
-            && rights()
-                .any(|r| matches!(r, Right::ReadPost(name) if name == hosts::GIT_UPLOAD_PACK)));
+        || post.is_some_and(|post| {
+            rights().any(|r| matches!(r, Right::ReadPost(name) if name == post.name))
+        });
     if !reads {
         let why = "only GET, HEAD and OPTIONS are let through";
-        return verdict.deny(rule::NET_METHOD, why, None);
+        return verdict.deny(
+            rule::NET_METHOD,
+            why,
+            post.map(|post| Remedy::AllowPost(post.name.to_owned())),
+        );
     }
     let granted = |right: &Right| match right {
         Right::Host(text) => HostRule::parse(text).is_ok_and(|rule| rule.allows(read)),
@@ -117,20 +128,15 @@ pub(super) fn read(layer: &Layer, verdict: Verdicts, read: &NetworkRead) -> Deci
     if rights().any(granted) {
         return verdict.allow(rule::NET_GRANT);
     }
+    if read.https && read.port == 443 && in_preset(layer, &read.host) {
+        return verdict.allow(rule::NET_PRESET);
+    }
     let remedy = allow_host(&read.host, read.port);
     if layer.profile != SecurityProfile::NetReadOnly {
         let why = "the network cannot be reached";
         return verdict.deny(rule::NET_OFFLINE, why, Some(remedy));
     }
-    if read.https && read.port == 443 && hosts::preset_of(&read.host).is_some() {
-        return verdict.allow(rule::NET_PRESET);
-    }
     verdict.ask(rule::NET_HOST, "this host is not on the list", remedy)
-}
-
-/// Whether this is how git asks a server for packs (gitprotocol-http, "git-upload-pack").
-fn is_upload_pack(read: &NetworkRead) -> bool {
-    read.method == "POST" && read.path.ends_with("/git-upload-pack") && read.query.is_none()
 }
 
 /// Whether `host` is this machine itself. Linux takes the unspecified address for loopback when it

@@ -1,7 +1,11 @@
 //! Host rules beside a plain reference that knows only the words of the documentation.
 
-use codex_protocol::hosts::HostRule;
-use codex_protocol::request::NetworkRead;
+use codex_protocol::decision::Effect;
+use codex_protocol::gate;
+use codex_protocol::hosts::{HostRule, PRESETS};
+use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
+use codex_protocol::request::{NetworkRead, Requested as _};
+use codex_protocol::security_profile::SecurityProfile;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -100,6 +104,88 @@ fn may_allow(rule: &str, read: &NetworkRead) -> bool {
     host_fits && port_fits && path_fits
 }
 
+fn right() -> impl Strategy<Value = Right> {
+    prop_oneof![
+        3 => rule().prop_map(Right::Host),
+        2 => rule().prop_map(Right::DenyHost),
+        1 => rule().prop_map(Right::Tunnel),
+        1 => select(&["git-upload-pack", "npm-audit", "other"][..])
+            .prop_map(|n| Right::ReadPost(n.to_owned())),
+        1 => select(&["cargo", "documentation", "all"][..]).prop_map(|n| Right::Preset(n.to_owned())),
+    ]
+}
+
+fn read() -> impl Strategy<Value = NetworkRead> {
+    let host = prop_oneof![3 => host(), 1 => select(&["crates.io", "docs.rs", "a.docs.rs"][..])
+        .prop_map(str::to_owned)];
+    let methods = &[
+        "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "CONNECT", "get", "GET ",
+    ][..];
+    let path = prop_oneof![4 => path(), 1 => Just("/docs/git-upload-pack".to_owned())];
+    let ports = &[80_u16, 443, 8443, 0][..];
+    let query = prop_oneof![Just(None), Just(Some("x".to_owned()))];
+    (
+        select(methods),
+        any::<bool>(),
+        host,
+        select(ports),
+        path,
+        query,
+    )
+        .prop_map(|(method, https, host, port, path, query)| NetworkRead {
+            method: method.to_owned(),
+            https,
+            host,
+            port,
+            path: if method == "CONNECT" {
+                String::new()
+            } else {
+                path
+            },
+            query,
+        })
+}
+
+/// Whether the documentation lets a layer allow this read, at most.
+fn layer_may_allow(profile: SecurityProfile, rights: &[Right], read: &NetworkRead) -> bool {
+    let denied = rights.iter().any(|r| match r {
+        // A plain name that was denied is denied on its ports, and so is any text that is no rule.
+        Right::DenyHost(text) if HostRule::parse(text).is_err() => true,
+        Right::DenyHost(text) => {
+            text.eq_ignore_ascii_case(&read.host) && [80, 443].contains(&read.port)
+        }
+        _ => false,
+    });
+    let any = |f: &dyn Fn(&str) -> bool| {
+        rights
+            .iter()
+            .any(|r| matches!(r, Right::Host(text) if f(text)))
+    };
+    let preset = PRESETS.iter().any(|p| {
+        let open = profile == SecurityProfile::NetReadOnly
+            || rights.contains(&Right::Preset(p.name.to_owned()));
+        open && p.hosts.contains(&read.host.to_lowercase().as_str())
+    });
+    let method = match read.method.as_str() {
+        "GET" | "HEAD" | "OPTIONS" => true,
+        "POST" => {
+            read.path.ends_with("/git-upload-pack")
+                && read.query.is_none()
+                && rights.contains(&Right::ReadPost("git-upload-pack".to_owned()))
+        }
+        "CONNECT" => {
+            let tunnel = |r: &Right| {
+                matches!(r, Right::Tunnel(text)
+                if may_allow(text.split('/').next().unwrap_or_default(), read))
+            };
+            return !denied && rights.iter().any(tunnel);
+        }
+        _ => false,
+    };
+    let host = any(&|text| may_allow(text, read)) || preset && read.https && read.port == 443;
+    !denied && method && host
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 20_000,
@@ -120,5 +206,31 @@ proptest! {
             prop_assert!(!allows || may_allow(&rule_text, &read), "{rule_text} allows {read:?}");
             prop_assert!(!allows || rule.denies(&read), "what a rule allows, the same rule denies");
         }
+    }
+
+    #[test]
+    fn the_gate_lets_nothing_through_that_the_reference_does_not(
+        layers in proptest::collection::vec(
+            (select(&[SecurityProfile::Offline, SecurityProfile::WorkspaceWrite, SecurityProfile::NetReadOnly][..]),
+                proptest::collection::vec(right(), 0..5)),
+            1..3,
+        ),
+        read in read(),
+    ) {
+        let layer = |(profile, rights): &(SecurityProfile, Vec<Right>)| {
+            let places = Places { workspace: "/srv/p".into(), ..Places::default() };
+            let mut layer = Layer::new(*profile, places);
+            layer.grants = rights.iter().cloned()
+                .map(|right| Grant { right, source: GrantSource::CommandLine }).collect();
+            layer
+        };
+        let first = Policy::new(layer(&layers[0]));
+        let policy = layers[1..].iter().fold(first, |policy, l| policy.narrow(layer(l)));
+        let effect = gate::decide(&policy, read.view()).effect;
+        let may = layers.iter().all(|(profile, rights)| layer_may_allow(*profile, rights, &read));
+        prop_assert!(effect != Effect::Allow || may, "{layers:?} allow {read:?}");
+        // What a person may be asked is in NetReadOnly alone, and reads.
+        let asks = layers.iter().any(|(profile, _)| *profile == SecurityProfile::NetReadOnly);
+        prop_assert!(effect != Effect::Ask || asks && read.method != "CONNECT");
     }
 }

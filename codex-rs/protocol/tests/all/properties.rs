@@ -360,6 +360,8 @@ fn after(remedy: Remedy, layer: &Layer) -> Layer {
         Remedy::AllowWrite(path) => layer.grants.push(typed(Right::Write(path))),
         Remedy::AllowExec(path) => layer.grants.push(typed(Right::Exec(path))),
         Remedy::AllowHost(host) => layer.grants.push(typed(Right::Host(host))),
+        Remedy::AllowTunnel(host) => layer.grants.push(typed(Right::Tunnel(host))),
+        Remedy::AllowPost(name) => layer.grants.push(typed(Right::ReadPost(name.to_owned()))),
         Remedy::Profile(profile) => layer.profile = profile,
     }
     layer

@@ -192,11 +192,13 @@ fn fits_pattern(pattern: &str, text: &str) -> bool {
             })
         }
         "^[^?\\[{=\\u0000]+$" => !text.is_empty() && !text.contains(['?', '[', '{', '=', '\0']),
-        "^[A-Za-z0-9._*:\\[\\]-]+$" => {
-            !text.is_empty()
-                && text
+        "^[A-Za-z0-9._*:\\[\\]-]*[A-Za-z0-9\\]](/[!-~]*)?$" => {
+            let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+            host.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ']')
+                && host
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "._*:[]-".contains(c))
+                && path.chars().all(|c| c.is_ascii_graphic())
         }
         other => panic!("pattern {other}"),
     }

@@ -1,6 +1,7 @@
 //! Sockets: made in a private network, connected on the task's behalf.
 
 use std::ffi::CString;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use codex_protocol::request::{
     NetworkAccess, Requested as _, SocketKind, Transport, UnixAddress, UnixSocket, WriteKind,
 };
 use rustix::fs::{Access, FileType, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::Supervisor;
 use super::address::{self, Address, Internet};
@@ -158,8 +160,45 @@ impl Supervisor<'_> {
     fn connect_internet(&mut self, task: Task, fd: i32, to: &Internet) -> Result<Answer, Errno> {
         let socket = task.copy(fd)?;
         let kind = socket_type(&socket)?;
+        if self.rules.proxy == Some(SocketAddr::new(to.ip.to_canonical(), to.port))
+            && kind & TYPE == libc::SOCK_STREAM
+        {
+            return self.connect_to_proxy(task, fd, &socket, to);
+        }
         self.permit_internet(task, to, kind)?;
         self.connect_now(&socket, &to.bytes)
+    }
+
+    /// Puts a socket that is connected to the egress proxy, outside the private network, in the
+    /// place of the task's. It is the only one there is that leads out, and leads nowhere else.
+    fn connect_to_proxy(
+        &self,
+        task: Task,
+        fd: i32,
+        socket: &OwnedFd,
+        to: &Internet,
+    ) -> Result<Answer, Errno> {
+        // Made anew where a turn was not enough: then nothing was given away.
+        let (family, kind) = match to.domain {
+            libc::AF_INET6 => (AddressFamily::INET6, SocketType::STREAM),
+            _ => (AddressFamily::INET, SocketType::STREAM),
+        };
+        let out = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
+        let out = out.map_err(number)?;
+        if let Answer::Later = self.connect_now(&out, &to.bytes)? {
+            return Ok(Answer::Later);
+        }
+        if let Ok(no_delay) = sockopt::tcp_nodelay(socket) {
+            sockopt::set_tcp_nodelay(&out, no_delay).map_err(number)?;
+        }
+        let flags = rustix::fs::fcntl_getfl(socket).map_err(number)?;
+        if flags.contains(OFlags::NONBLOCK) {
+            rustix::fs::fcntl_setfl(&out, OFlags::NONBLOCK).map_err(number)?;
+        }
+        let close_on_exec = task.closes_on_exec(fd);
+        self.listener
+            .replace(self.current, &out, fd, close_on_exec)?;
+        Ok(Answer::Value(0))
     }
 
     /// Refuses what is not in the private network, or that nothing there answers to.
@@ -193,15 +232,8 @@ impl Supervisor<'_> {
             connect(socket, address)?;
             return Ok(Answer::Value(0));
         }
-        let before =
-            rustix::net::sockopt::socket_timeout(socket, rustix::net::sockopt::Timeout::Send);
-        let set = |time| {
-            rustix::net::sockopt::set_socket_timeout(
-                socket,
-                rustix::net::sockopt::Timeout::Send,
-                time,
-            )
-        };
+        let before = sockopt::socket_timeout(socket, sockopt::Timeout::Send);
+        let set = |time| sockopt::set_socket_timeout(socket, sockopt::Timeout::Send, time);
         set(Some(TURN)).map_err(number)?;
         let connected = connect(socket, address);
         set(before.unwrap_or_default()).map_err(number)?;
@@ -331,7 +363,7 @@ fn transport(kind: i32) -> Transport {
 }
 
 fn socket_type(socket: &OwnedFd) -> Result<i32, Errno> {
-    let kind = rustix::net::sockopt::socket_type(socket).map_err(number)?;
+    let kind = sockopt::socket_type(socket).map_err(number)?;
     i32::try_from(kind.as_raw()).map_err(|_| libc::EINVAL)
 }
 

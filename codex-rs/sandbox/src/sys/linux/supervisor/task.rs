@@ -190,6 +190,16 @@ impl Task {
         own.is_some() && session(self.tid) == own
     }
 
+    /// Whether the descriptor is closed when the task starts a program.
+    pub(super) fn closes_on_exec(self, fd: i32) -> bool {
+        let text = fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.tid));
+        let text = text.unwrap_or_default();
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
+        // What cannot be known is not passed on.
+        flags.is_none_or(|flags| flags & libc::O_CLOEXEC != 0)
+    }
+
     /// The program that it runs.
     pub(super) fn program(self) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/exe", self.tid)).ok()
