@@ -30,6 +30,7 @@ use crate::chain::{self, Link};
 use crate::denials::{Collected, Denials};
 use crate::file::{self, Locked, Share};
 use crate::mask::Masker;
+use crate::notice;
 use crate::record::Masked;
 use crate::tail::{self, Tail};
 use crate::{AuditError, Fault};
@@ -207,7 +208,10 @@ impl Recorder for AuditLog {
             return Ok(Receipt { seq: None });
         }
         match self.write(entry) {
-            Ok(seq) => Ok(Receipt { seq: Some(seq) }),
+            Ok(seq) => {
+                notice::written(&self.masker, entry, seq);
+                Ok(Receipt { seq: Some(seq) })
+            }
             Err(fault) => Err(fault.refuse(&self.path)),
         }
     }

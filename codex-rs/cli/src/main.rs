@@ -16,6 +16,7 @@ mod progress;
 mod provider;
 mod sandbox;
 mod setup;
+mod telemetry;
 
 use std::process::ExitCode;
 

@@ -104,7 +104,7 @@ fn recorded(chosen: Chosen, flags: &ExecFlags) -> Result<Chosen, Failure> {
 }
 
 /// The one HTTP client, with the person's own proxy and trusted certificates.
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     let either = |upper: &str| variable(upper).or_else(|| variable(&upper.to_ascii_lowercase()));
     let proxy = ProxySettings {
         http: either(config::environment::HTTP_PROXY).map(Secret::new),

@@ -382,6 +382,7 @@ impl Bench {
             temp: temp_path,
             audit_reads: base.loaded.config.audit.reads == Some(AuditReads::Denied),
             outputs,
+            traceparent: codex_telemetry::traceparent,
         });
         Ok(Self {
             policy: base.policy.with_own(layer),

@@ -28,6 +28,7 @@ mod all {
     mod sandbox_grants;
     mod search;
     mod small_models;
+    mod telemetry;
     mod tools;
     mod view_image;
     mod wires;

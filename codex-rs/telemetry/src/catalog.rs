@@ -317,7 +317,7 @@ pub const ATTRIBUTES: &[(&str, &str)] = &[
         "What failed: of a model request `auth`, `rate_limit`, `context_too_long`, `rejected`, \
          `server`, `network`, `protocol`, `replay`, `not_permitted` or `no_record`; of a task also `limit`, `schema` \
          or `store`; of a tool call `no_record`; of a command \
-         `cannot_enforce`, `spawn` or `output`.",
+         `cannot_enforce`, `spawn`, `no_record` or `output`.",
     ),
     (
         OPERATION_NAME,

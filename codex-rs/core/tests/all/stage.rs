@@ -88,6 +88,7 @@ impl Stage {
             audit_reads: false,
             temp: None,
             outputs: self.root().join("home/.codex/outputs"),
+            traceparent: || None,
         });
         tools::built_in(&workbench, &self.workspace())
     }
