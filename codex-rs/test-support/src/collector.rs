@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -132,12 +133,34 @@ impl Drop for Collector {
     }
 }
 
+/// The text that `gzip` made these bytes of.
+fn inflated(bytes: Vec<u8>) -> Vec<u8> {
+    let child = Command::new("gzip")
+        .arg("-dc")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("reading gzip takes the program of that name");
+    let mut stdin = child.stdin.take().expect("a pipe was asked for");
+    let writing = thread::spawn(move || stdin.write_all(&bytes));
+    let output = child.wait_with_output().expect("gzip can be waited for");
+    let written = writing.join();
+    assert!(
+        output.status.success() && matches!(written, Ok(Ok(()))),
+        "gzip could not read a request"
+    );
+    output.stdout
+}
+
 fn serve(connection: TcpStream, shared: &Shared) {
     let Ok(mut writer) = connection.try_clone() else {
         return;
     };
     let mut reader = BufReader::new(connection);
-    while let Ok(received) = request::read(&mut reader) {
+    while let Ok(mut received) = request::read(&mut reader) {
+        if received.header("content-encoding") == Some("gzip") {
+            received.bytes = inflated(received.bytes);
+        }
         lock(&shared.requests).push(received);
         let reply = {
             let mut script = lock(&shared.script);
