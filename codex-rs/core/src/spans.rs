@@ -20,6 +20,9 @@ use crate::session::{Answer, Parts, TurnError};
 /// The name of a tool that does not exist: the model's own word could be anything.
 const UNKNOWN_TOOL: &str = "_unknown";
 
+/// The longest id of a call that is told, in bytes: twice what providers are known to use.
+const LONGEST_ID: usize = 128;
+
 /// The span of a turn.
 pub(crate) fn task(parts: &Parts) -> Span {
     let subject = parts.permissions.subject();
@@ -110,7 +113,7 @@ pub(crate) fn tool_call(permissions: &Permissions, call: &ToolCall, known: bool)
         "gen_ai.agent.name" = subject.agent_type.as_str(),
         "gen_ai.tool.name" = if known { call.name.as_str() } else { UNKNOWN_TOOL },
         "gen_ai.tool.type" = "function",
-        "gen_ai.tool.call.id" = call.call_id.as_str(),
+        "gen_ai.tool.call.id" = plain(&call.call_id),
         "error.type" = Empty,
         outcome = Empty,
     )
@@ -173,6 +176,12 @@ pub(crate) fn outcome(span: &Span, ended: Result<Outcome, &'static str>) {
         Ok(Outcome::Exited(_) | Outcome::Signaled(_)) | Err(_) => "failed",
     };
     span.record("outcome", outcome);
+}
+
+/// An id as providers make them. The model's own text could be anything.
+fn plain(id: &str) -> Option<&str> {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (id.len() <= LONGEST_ID && id.bytes().all(known)).then_some(id)
 }
 
 fn tokens(span: &Span, usage: Usage) {

@@ -337,7 +337,10 @@ pub const ATTRIBUTES: &[(&str, &str)] = &[
         "The tool's name; `_unknown` for one that does not exist.",
     ),
     (TOOL_TYPE, "Always `function`."),
-    (CALL_ID, "The call's id, as the model gave it."),
+    (
+        CALL_ID,
+        "The call's id, as the model gave it; left out if it is none of letters, digits, `-` and `_`.",
+    ),
     (
         EXECUTABLE,
         "The file name of the program. Its arguments are never told.",
@@ -346,8 +349,8 @@ pub const ATTRIBUTES: &[(&str, &str)] = &[
     (COMMAND, "`exec` or `sandbox`."),
     (
         AUDIT_HEAD,
-        "The audit log's last record at the end of the run, `SEQ HASH`: a head that is kept \
-         elsewhere, for `codex audit verify --expect-head`.",
+        "The audit log's last record when the run's work had ended, `SEQ HASH`: a head that is \
+         kept elsewhere, for `codex audit verify --expect-head`.",
     ),
     (
         OPERATION,

@@ -273,7 +273,7 @@ fn nothing_that_was_said_or_kept_secret_is_told() {
             &format!("*** Add File: {secret}\n+canary-of-a-patch\n"),
         )]),
         calls(vec![Item::function_call(
-            "c3",
+            "c3 canary-of-an-id",
             "canary-of-a-tool",
             "{\"a\": \"canary-of-an-argument\"}",
         )]),
@@ -309,6 +309,7 @@ fn nothing_that_was_said_or_kept_secret_is_told() {
             "canary-of-a-patch",
             "canary-of-a-tool",
             "canary-of-an-a",
+            "canary-of-an-id",
             "canary-of-a-prompt",
             "canary-of-a-header",
         ] {
@@ -514,6 +515,39 @@ fn a_long_run_is_told_while_it_goes_on() {
     assert_eq!(active(collector.metrics().last().unwrap()), Some(0.0));
     let task = span(&collector.spans(), "invoke_agent main");
     assert_eq!(task.attributes["outcome"], "interrupted");
+}
+
+#[test]
+fn a_command_that_goes_on_outlasts_the_call_that_started_it() {
+    let env = TestEnv::new();
+    let collector = Collector::start(Vec::new());
+    let arguments = json!({ "command": "echo TP=$TRACEPARENT; sleep 600", "wait_ms": 20_000 });
+    let start = Item::function_call("c1", "start_command", arguments.to_string());
+    let script = vec![
+        calls(vec![start]),
+        calls(vec![shell("c2", "true")]),
+        says("Done."),
+    ];
+    let server = model(&env, script);
+
+    let output = watched(&env, &collector, &["do something"]);
+
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let spans = collector.spans();
+    let tool = span(&spans, "execute_tool start_command");
+    let found = spans.iter().find(|s| s.parent_id == tool.span_id);
+    let command = found.expect("the command has a span");
+    assert_eq!(command.name, "sandboxed_command bash");
+    assert_eq!(command.attributes["outcome"], "interrupted");
+    assert_eq!(tool.attributes["outcome"], "completed");
+    let next = span(&spans, "execute_tool shell");
+    assert!(
+        tool.end <= next.start && next.end <= command.end,
+        "{spans:#?}"
+    );
+    let seen = format!("TP=00-{}-{}-01", command.trace_id, command.span_id);
+    let told = String::from_utf8_lossy(&server.turns()[1].bytes).into_owned();
+    assert!(told.contains(&seen), "{seen} in {told}");
 }
 
 #[test]
