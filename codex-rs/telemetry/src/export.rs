@@ -14,9 +14,9 @@ use codex_http::Client;
 use codex_http::retry::{Backoff, retry_after};
 use tokio::sync::{Notify, watch};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, since};
 use crate::observer::now;
-use crate::otlp::{self, Ended};
+use crate::otlp::{self, Ended, Period};
 use crate::settings::{Destination, Settings};
 
 /// How long the end of a run may wait for the collector.
@@ -217,16 +217,30 @@ impl Sender {
     async fn metrics(&self, to: Option<Destination>) {
         let Some(to) = to else { return };
         let shared = &*self.shared;
+        let delta = shared.settings.delta;
+        // What the collector has, and since when: what it did not take is in the next export.
+        let (mut told, mut before) = (shared.began, Metrics::default().snapshot());
         loop {
             let last = tokio::select! {
                 () = tokio::time::sleep(shared.settings.interval) => false,
                 _ = self.stopped() => true,
             };
-            let counted = shared.metrics.snapshot();
+            let time = Period {
+                began: shared.began,
+                told: delta.then_some(told),
+                now: now(),
+            };
+            let all = shared.metrics.snapshot();
             let resource = &shared.settings.resource;
-            let (body, points) = otlp::metrics(resource, &counted, shared.began, now());
+            let (body, points) = match delta {
+                true => otlp::metrics(resource, &since(&before, all.clone()), time),
+                false => otlp::metrics(resource, &all, time),
+            };
             if points > 0 {
                 let sent = self.deliver(&to, body).await;
+                if sent.is_ok() {
+                    (told, before) = (time.now, all);
+                }
                 let mut summary = shared.summary();
                 match sent {
                     Ok((0, _)) => summary.metrics_sent += 1,

@@ -29,9 +29,9 @@ pub(crate) enum Point {
         count: u64,
         /// Their sum.
         sum: f64,
-        /// The smallest.
+        /// The smallest; no number where it is not known.
         min: f64,
-        /// The largest.
+        /// The largest; no number where it is not known.
         max: f64,
     },
 }
@@ -121,10 +121,70 @@ impl Metrics {
     }
 }
 
+/// Whether a metric is told as what was counted since the last time, where that is asked for. What
+/// is there at a moment never is.
+pub(crate) fn is_told_by_delta(metric: &Metric) -> bool {
+    metric.instrument != Instrument::UpDownCounter
+}
+
+/// What was counted between two snapshots. What goes up and down stays as it is.
+pub(crate) fn since(
+    before: &[BTreeMap<Labels, Point>],
+    now: Vec<BTreeMap<Labels, Point>>,
+) -> Vec<BTreeMap<Labels, Point>> {
+    let mut found = now;
+    for ((metric, series), before) in METRICS.iter().zip(&mut found).zip(before) {
+        if is_told_by_delta(metric) {
+            series.retain(|labels, point| {
+                before.get(labels).is_none_or(|before| {
+                    point.subtract(before);
+                    !point.is_nothing()
+                })
+            });
+        }
+    }
+    found
+}
+
+impl Point {
+    fn subtract(&mut self, before: &Self) {
+        match (self, before) {
+            (Self::Sum(sum), Self::Sum(before)) => *sum = sum.saturating_sub(*before),
+            (
+                Self::Histogram {
+                    buckets,
+                    count,
+                    sum,
+                    min,
+                    max,
+                },
+                Self::Histogram {
+                    buckets: buckets_before,
+                    count: count_before,
+                    sum: sum_before,
+                    ..
+                },
+            ) => {
+                for (bucket, before) in buckets.iter_mut().zip(buckets_before) {
+                    *bucket = bucket.saturating_sub(*before);
+                }
+                *count = count.saturating_sub(*count_before);
+                *sum -= sum_before;
+                (*min, *max) = (f64::NAN, f64::NAN);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Sum(0) | Self::Histogram { count: 0, .. })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{AGENT, TASK_DURATION, TASKS};
+    use crate::catalog::{ACTIVE_AGENTS, AGENT, TASK_DURATION, TASKS};
     use crate::value::Value;
 
     fn agent(name: &str) -> Values {
@@ -153,6 +213,33 @@ mod tests {
         assert_eq!(buckets.len(), 14);
         assert_eq!((count, min, max), (3, 0.1, 500.0));
         assert!((sum - 500.200_001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_counted_between_two_looks_is_told_once() {
+        let metrics = Metrics::default();
+        let main = agent("main");
+        metrics.add(&TASKS, 2, &main);
+        metrics.add(&ACTIVE_AGENTS, 1, &main);
+        metrics.observe(&TASK_DURATION, 1.0, &main);
+        let before = metrics.snapshot();
+        metrics.add(&TASKS, 3, &main);
+        metrics.add(&TASKS, 1, &agent("other"));
+        metrics.observe(&TASK_DURATION, 4.0, &main);
+        let found = since(&before, metrics.snapshot());
+        let sums = |index: usize| -> Vec<_> { found[index].values().cloned().collect() };
+        assert_eq!(sums(0), [Point::Sum(3), Point::Sum(1)]);
+        assert_eq!(sums(2), [Point::Sum(1)], "what is there at a moment stays");
+        let Some(Point::Histogram {
+            count, sum, min, ..
+        }) = found[1].values().next()
+        else {
+            panic!("no distribution");
+        };
+        assert_eq!((*count, *sum, min.is_nan()), (1, 4.0, true));
+        let nothing = since(&metrics.snapshot(), metrics.snapshot());
+        let left: Vec<usize> = nothing.iter().map(BTreeMap::len).collect();
+        assert_eq!(left, [0, 0, 1, 0, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{Instrument, METRICS, Metric};
-use crate::metrics::{Labels, OVERFLOW, Point};
+use crate::metrics::{Labels, OVERFLOW, Point, is_told_by_delta};
 use crate::trace_context::{SpanId, TraceId};
 use crate::value::{Value, Values};
 use crate::wire::{Field, Message, fields};
 
+/// `AGGREGATION_TEMPORALITY_DELTA`.
+const DELTA: u64 = 1;
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
 const CUMULATIVE: u64 = 2;
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_CLIENT`.
@@ -128,20 +130,27 @@ fn write_span(message: &mut Message, span: &Ended) {
     message.fixed32(16, SAMPLED | HAS_IS_REMOTE | remote);
 }
 
-/// The request that sends what was counted from `start` to `now`, in nanoseconds since 1970, and
-/// how many points it has.
+/// From when on something was counted and until when, in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Period {
+    /// When counting began.
+    pub(crate) began: u64,
+    /// When it was last told, where only what came after that is.
+    pub(crate) told: Option<u64>,
+    /// Now.
+    pub(crate) now: u64,
+}
+
+/// The request that sends what was counted, and how many points it has.
 pub(crate) fn metrics(
     resource: &Resource,
     counted: &[BTreeMap<Labels, Point>],
-    start: u64,
-    now: u64,
+    time: Period,
 ) -> (Vec<u8>, usize) {
     let request = request(resource, |scoped| {
         for (metric, series) in METRICS.iter().zip(counted) {
             if !series.is_empty() {
-                scoped.message(2, |message| {
-                    write_metric(message, metric, series, start, now)
-                });
+                scoped.message(2, |message| write_metric(message, metric, series, time));
             }
         }
     });
@@ -152,9 +161,12 @@ fn write_metric(
     message: &mut Message,
     metric: &Metric,
     series: &BTreeMap<Labels, Point>,
-    start: u64,
-    now: u64,
+    time: Period,
 ) {
+    let (temporality, start) = match time.told {
+        Some(told) if is_told_by_delta(metric) => (DELTA, told),
+        _ => (CUMULATIVE, time.began),
+    };
     message.bytes(1, metric.name);
     message.bytes(2, metric.about);
     message.bytes(3, metric.unit);
@@ -166,10 +178,10 @@ fn write_metric(
     message.message(field, |data| {
         for (labels, point) in series {
             data.message(1, |message| {
-                write_point(message, labels, point, bounds, start, now)
+                write_point(message, labels, point, bounds, start, time.now)
             });
         }
-        data.number(2, CUMULATIVE);
+        data.number(2, temporality);
         if monotonic {
             data.number(3, 1);
         }
@@ -214,8 +226,10 @@ fn write_point(
             message.double(5, *sum);
             message.packed64(6, buckets.iter().copied());
             message.packed64(7, bounds.iter().map(|bound| bound.to_bits()));
-            message.double(11, *min);
-            message.double(12, *max);
+            if min.is_finite() && max.is_finite() {
+                message.double(11, *min);
+                message.double(12, *max);
+            }
         }
     }
 }

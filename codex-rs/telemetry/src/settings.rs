@@ -18,6 +18,9 @@ pub const RUST_LOG: &str = "RUST_LOG";
 /// `TRACEPARENT`.
 pub const TRACEPARENT: &str = "TRACEPARENT";
 
+/// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`.
+const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+
 /// Name and meaning of every variable of the environment that telemetry reads.
 pub const VARIABLES: &[(&str, &str)] = &[
     (
@@ -70,6 +73,11 @@ pub const VARIABLES: &[(&str, &str)] = &[
     (
         "OTEL_METRIC_EXPORT_INTERVAL",
         "How often metrics are sent during a run, in milliseconds; default 60000, at least 100.",
+    ),
+    (
+        TEMPORALITY,
+        "`delta` sends what was counted since the last export, and `cumulative`, which is the \
+         default, since the start of the run.",
     ),
     (
         "OTEL_BSP_SCHEDULE_DELAY",
@@ -156,6 +164,8 @@ pub struct Settings {
     pub(crate) schedule: Duration,
     /// How often metrics are sent.
     pub(crate) interval: Duration,
+    /// Whether what is sent of them is what was counted since the last time.
+    pub(crate) delta: bool,
     /// The trace that the run is part of.
     pub(crate) parent: Option<TraceParent>,
 }
@@ -217,6 +227,7 @@ impl Settings {
             queue: 0,
             schedule: Duration::ZERO,
             interval: Duration::ZERO,
+            delta: false,
             parent: None,
         };
         if settings.is_on() {
@@ -235,6 +246,7 @@ impl Settings {
                 60_000,
                 3_600_000,
             );
+            settings.delta = reader.delta();
             settings.parent = reader
                 .get(TRACEPARENT)
                 .and_then(|text| TraceParent::parse(&text));
@@ -354,6 +366,20 @@ impl Reader<'_> {
                 default
             }
         }
+    }
+
+    /// `lowmemory` differs from `delta` only for instruments that there are none of here.
+    fn delta(&mut self) -> bool {
+        let Some(text) = self.get(TEMPORALITY) else {
+            return false;
+        };
+        let word = text.to_ascii_lowercase();
+        if !matches!(word.as_str(), "cumulative" | "delta" | "lowmemory") {
+            self.warnings.push(format!(
+                "{TEMPORALITY} can be 'cumulative' or 'delta'; 'cumulative' is used"
+            ));
+        }
+        matches!(word.as_str(), "delta" | "lowmemory")
     }
 
     fn resource(&mut self, configured: &Configured) -> Vec<(String, String)> {

@@ -518,6 +518,53 @@ fn a_long_run_is_told_while_it_goes_on() {
 }
 
 #[test]
+fn what_was_counted_since_the_last_export_adds_up() {
+    let env = TestEnv::new();
+    let collector = Collector::start(Vec::new());
+    let script = vec![
+        calls(vec![shell("c1", "true")]),
+        says("Done.").delay(Duration::from_millis(600)),
+    ];
+    let _server = model(&env, script);
+
+    let output = run(exec(&env, &["do something"])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+        .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"));
+
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let exports = collector.metrics();
+    assert!(exports.len() > 1, "{exports:#?}");
+    let all = exports.concat();
+    let points = |name: &str| -> Vec<_> {
+        let of_name = all.iter().filter(|m| m.name == name);
+        of_name.flat_map(|m| m.points.clone()).collect()
+    };
+    for metric in &all {
+        let delta = metric.name != "codex.active_agents";
+        assert_eq!(
+            metric.temporality,
+            if delta { 1 } else { 2 },
+            "{}",
+            metric.name
+        );
+    }
+    let chats = points("gen_ai.client.operation.duration");
+    assert_eq!(chats.iter().map(|p| p.count).sum::<u64>(), 2);
+    assert!(
+        chats.len() == 2 && chats[0].time <= chats[1].start,
+        "{chats:#?}"
+    );
+    assert_eq!(points("gen_ai.execute_tool.duration").len(), 1);
+    let tasks = points("codex.tasks");
+    assert_eq!((tasks.len(), tasks[0].sum), (1, 1.0));
+    assert_eq!(
+        points("codex.active_agents").last().map(|p| p.sum),
+        Some(0.0)
+    );
+}
+
+#[test]
 fn a_command_that_goes_on_outlasts_the_call_that_started_it() {
     let env = TestEnv::new();
     let collector = Collector::start(Vec::new());

@@ -134,6 +134,15 @@ fn what_cannot_be_used_is_off_and_says_so_without_telling_secrets() {
             "{warnings:?}"
         );
     }
+    for (word, delta, warned) in [
+        ("Delta", true, 0),
+        ("LOWMEMORY", true, 0),
+        ("cumulative", false, 0),
+        ("sometimes", false, 1),
+    ] {
+        let (settings, warnings) = read(&[endpoint, (TEMPORALITY, word)], &Configured::default());
+        assert_eq!((settings.delta, warnings.len()), (delta, warned), "{word}");
+    }
     let (settings, warnings) = read(
         &[
             endpoint,
