@@ -518,6 +518,34 @@ fn a_long_run_is_told_while_it_goes_on() {
 }
 
 #[test]
+fn what_the_sandbox_refuses_a_command_stands_in_its_span() {
+    let env = TestEnv::new();
+    let collector = Collector::start(Vec::new());
+    let script = vec![
+        calls(vec![shell("c1", "echo text > new.txt")]),
+        says("Done."),
+    ];
+    let _server = model(&env, script);
+
+    let output = watched(&env, &collector, &["do something"]);
+
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let command = span(&collector.spans(), "sandboxed_command bash");
+    assert_eq!(command.attributes["decision"], "denied");
+    let target = json!(env.workspace().join("new.txt"));
+    let written = command
+        .events
+        .iter()
+        .find(|(_, event)| event["target"] == target);
+    let (_, event) = written.unwrap_or_else(|| panic!("no {target} in {command:#?}"));
+    let said = [&event["operation"], &event["rule"], &event["evidence"]];
+    assert_eq!(said, ["file_write", "fs.read-only", "observed"]);
+    let records = denied(&env);
+    let record = records.iter().find(|record| record["target"] == target);
+    assert_eq!(event["seq"], record.expect("the log has it too")["seq"]);
+}
+
+#[test]
 fn what_was_counted_since_the_last_export_adds_up() {
     let env = TestEnv::new();
     let collector = Collector::start(Vec::new());
