@@ -18,6 +18,7 @@ mod export;
 mod metrics;
 mod observer;
 mod otlp;
+mod sampler;
 mod trace_context;
 mod value;
 mod wire;

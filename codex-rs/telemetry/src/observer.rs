@@ -228,15 +228,22 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Observer {
         if let (Some(shared), Some(catalog::INVOKE_AGENT)) = (&self.shared, kind.map(|k| k.name)) {
             shared.metrics.add(&catalog::ACTIVE_AGENTS, 1, &values);
         }
-        let traces = |s: &Arc<Shared>| s.settings.traces.is_some();
-        let sampled = around.is_none_or(|around| around.sampled);
+        let trace = around.map_or_else(TraceId::random, |around| around.trace);
+        let sampled = |shared: &Arc<Shared>| {
+            let settings = &shared.settings;
+            settings.traces.is_some()
+                && match around.filter(|_| !remote) {
+                    Some(within) => within.sampled,
+                    None => settings.sampler.samples(trace, around),
+                }
+        };
         span.extensions_mut().insert(Open {
             kind,
-            trace: around.map_or_else(TraceId::random, |around| around.trace),
+            trace,
             id: SpanId::random(),
             parent: around.map(|around| around.span),
             remote,
-            sampled: sampled && self.shared.as_ref().is_some_and(traces),
+            sampled: self.shared.as_ref().is_some_and(sampled),
             start: now(),
             started: Instant::now(),
             values,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use codex_http::{Method, Request, Secret};
 
+use crate::sampler::Sampler;
 use crate::trace_context::TraceParent;
 
 /// `OTEL_SDK_DISABLED`.
@@ -20,6 +21,9 @@ pub const TRACEPARENT: &str = "TRACEPARENT";
 
 /// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`.
 const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 
 /// Name and meaning of every variable of the environment that telemetry reads.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -61,6 +65,15 @@ pub const VARIABLES: &[(&str, &str)] = &[
          named.",
     ),
     ("OTEL_METRICS_EXPORTER", "The same for metrics."),
+    (
+        SAMPLER,
+        "Which traces are sent: `parentbased_always_on`, which is the default, \
+         `parentbased_always_off`, `parentbased_traceidratio`, or the same without `parentbased_`.",
+    ),
+    (
+        SAMPLER_ARGUMENT,
+        "The ratio of `traceidratio`, from 0 to 1; default 1.",
+    ),
     (DISABLED, "`true` sends nothing."),
     (
         "OTEL_SERVICE_NAME",
@@ -166,6 +179,8 @@ pub struct Settings {
     pub(crate) interval: Duration,
     /// Whether what is sent of them is what was counted since the last time.
     pub(crate) delta: bool,
+    /// Which traces are sent.
+    pub(crate) sampler: Sampler,
     /// The trace that the run is part of.
     pub(crate) parent: Option<TraceParent>,
 }
@@ -228,6 +243,7 @@ impl Settings {
             schedule: Duration::ZERO,
             interval: Duration::ZERO,
             delta: false,
+            sampler: Sampler::default(),
             parent: None,
         };
         if settings.is_on() {
@@ -247,6 +263,12 @@ impl Settings {
                 3_600_000,
             );
             settings.delta = reader.delta();
+            match reader.sampler() {
+                Some(sampler) => settings.sampler = sampler,
+                // More would be sent than was asked for.
+                None => settings.traces = None,
+            }
+            reader.without_effect();
             settings.parent = reader
                 .get(TRACEPARENT)
                 .and_then(|text| TraceParent::parse(&text));
@@ -380,6 +402,47 @@ impl Reader<'_> {
             ));
         }
         matches!(word.as_str(), "delta" | "lowmemory")
+    }
+
+    /// `None` is one that there is none of here.
+    fn sampler(&mut self) -> Option<Sampler> {
+        let Some(name) = self.get(SAMPLER) else {
+            return Some(Sampler::default());
+        };
+        let argument = self.get(SAMPLER_ARGUMENT);
+        let sampler = Sampler::parse(name.trim(), argument.as_deref().map(str::trim));
+        if sampler.is_none() {
+            let why = format!(
+                "{SAMPLER} can be 'always_on', 'always_off' or 'traceidratio', each with 'parentbased_' in front, and \
+                 {SAMPLER_ARGUMENT} a ratio from 0 to 1"
+            );
+            self.off(Signal::Traces, why);
+        }
+        sampler
+    }
+
+    /// Tells of standard variables that are set and ask for what is not done.
+    fn without_effect(&mut self) {
+        const NAMES: [&str; 3] = ["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"];
+        let mut set: Vec<String> = Vec::new();
+        for signal in [Signal::Traces, Signal::Metrics] {
+            for name in NAMES {
+                if let Some((_, own)) = self.of_signal(signal, name) {
+                    set.push(match own {
+                        true => format!("OTEL_EXPORTER_OTLP_{}_{name}", signal.upper()),
+                        false => format!("OTEL_EXPORTER_OTLP_{name}"),
+                    });
+                }
+            }
+        }
+        set.sort();
+        set.dedup();
+        if !set.is_empty() {
+            self.warnings.push(format!(
+                "without effect: {}; the system's certificates are used",
+                set.join(", ")
+            ));
+        }
     }
 
     fn resource(&mut self, configured: &Configured) -> Vec<(String, String)> {

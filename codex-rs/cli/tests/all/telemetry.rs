@@ -652,6 +652,14 @@ fn a_sandboxed_command_joins_the_trace_it_is_started_in() {
         format!("00-{}-{}-01\n", inner.trace_id, inner.span_id)
     );
 
+    // The sampler decides for what has no parent.
+    let output = run(command
+        .env_remove("TRACEPARENT")
+        .env("OTEL_TRACES_SAMPLER", "always_off"));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(7), "\n"));
+    assert_eq!(collector.spans().len(), 2);
+    command.env_remove("OTEL_TRACES_SAMPLER");
+
     // A caller that does not keep the trace gets none of ours, and the metrics all the same.
     let output = run(command.env("TRACEPARENT", parent.replace("b7-01", "b7-00")));
     assert_eq!(output.code, Some(7), "{output:#?}");

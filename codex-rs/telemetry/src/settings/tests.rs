@@ -134,6 +134,23 @@ fn what_cannot_be_used_is_off_and_says_so_without_telling_secrets() {
             "{warnings:?}"
         );
     }
+    let (settings, warnings) = read(
+        &[endpoint, (SAMPLER, "jaeger_remote")],
+        &Configured::default(),
+    );
+    assert!(settings.traces.is_none() && settings.metrics.is_some());
+    assert!(
+        warnings[0].starts_with("no traces are sent: "),
+        "{warnings:?}"
+    );
+    let certificate = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem");
+    let (settings, warnings) = read(&[endpoint, certificate], &Configured::default());
+    assert!(settings.is_on());
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        "{warnings:?}"
+    );
     for (word, delta, warned) in [
         ("Delta", true, 0),
         ("LOWMEMORY", true, 0),
