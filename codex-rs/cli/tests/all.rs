@@ -29,6 +29,7 @@ mod all {
     mod search;
     mod small_models;
     mod telemetry;
+    mod telemetry_delivery;
     mod tools;
     mod view_image;
     mod wires;
