@@ -30,7 +30,6 @@ use crate::chain::{self, Link};
 use crate::denials::{Collected, Denials};
 use crate::file::{self, Locked, Share};
 use crate::mask::Masker;
-use crate::notice;
 use crate::record::Masked;
 use crate::tail::{self, Tail};
 use crate::{AuditError, Fault};
@@ -209,7 +208,7 @@ impl Recorder for AuditLog {
         }
         match self.write(entry) {
             Ok(seq) => {
-                notice::written(&self.masker, entry, seq);
+                crate::notice::written(&self.masker, entry, seq);
                 Ok(Receipt { seq: Some(seq) })
             }
             Err(fault) => Err(fault.refuse(&self.path)),
