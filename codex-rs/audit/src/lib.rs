@@ -20,6 +20,7 @@
 
 mod error;
 mod file;
+mod notice;
 mod sys;
 mod tail;
 

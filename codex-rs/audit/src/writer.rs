@@ -207,7 +207,10 @@ impl Recorder for AuditLog {
             return Ok(Receipt { seq: None });
         }
         match self.write(entry) {
-            Ok(seq) => Ok(Receipt { seq: Some(seq) }),
+            Ok(seq) => {
+                crate::notice::written(&self.masker, entry, seq);
+                Ok(Receipt { seq: Some(seq) })
+            }
             Err(fault) => Err(fault.refuse(&self.path)),
         }
     }

@@ -84,6 +84,10 @@ pub(crate) struct Global {
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
     pub(crate) color: ColorChoice,
 
+    /// Write a structured log to stderr in this form; RUST_LOG says what, else info
+    #[arg(long, value_name = "FORM", global = true)]
+    pub(crate) log_format: Option<LogForm>,
+
     /// Say on stderr how much of the profile is enforced, and what is not
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
@@ -96,6 +100,15 @@ impl Global {
             .as_ref()
             .and_then(|word| word.parse().ok())
     }
+}
+
+/// The form of a line of the structured log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    /// For people.
+    Text,
+    /// A JSON object.
+    Json,
 }
 
 /// When to colour.

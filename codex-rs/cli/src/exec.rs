@@ -26,6 +26,7 @@ use crate::print::{self, Painter, Style};
 use crate::progress::{JsonLines, People};
 use crate::provider;
 use crate::setup::{self, Base, Setup, Watch};
+use crate::telemetry::Watched;
 
 /// The largest prompt that is read from stdin, in bytes.
 const LARGEST_PROMPT: u64 = 16 << 20;
@@ -64,6 +65,7 @@ fn go(
     prompt: Option<String>,
 ) -> Result<ExitCode, Failure> {
     let base = Base::new(global, &flags.grants, &flags.add_dir)?;
+    let mut watched = Watched::begin(global, &base, "exec");
     let schema = flags
         .output_schema
         .as_deref()
@@ -97,6 +99,7 @@ fn go(
             first_step,
         },
     )?;
+    watched.connect(&setup.permissions)?;
     let earlier = resumed.as_ref().map(|(_, stored)| &stored.header);
     let chosen = provider::choose(&base, flags, earlier, &setup.permissions)?;
     // A profile that cannot be enforced is told before the model is asked, not with the first
@@ -139,7 +142,9 @@ fn go(
         schema,
         limits: limits(flags),
     };
-    let (ended, _) = converse(&base, setup, conversation, input)?;
+    let run = || converse(&base, setup, conversation, input);
+    let (ended, _) = watched.span().in_scope(run)?;
+    watched.finish()?;
     if flags.print_audit_head {
         crate::audit::note_head(&base.audit_path)?;
     }

@@ -17,6 +17,7 @@ mod progress;
 mod provider;
 mod sandbox;
 mod setup;
+mod telemetry;
 
 use std::process::ExitCode;
 

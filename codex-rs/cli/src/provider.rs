@@ -104,7 +104,7 @@ fn recorded(chosen: Chosen, flags: &ExecFlags) -> Result<Chosen, Failure> {
 }
 
 /// The one HTTP client, with the person's own proxy and trusted certificates.
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::new(ClientOptions {
         proxy: proxies(),
         roots: TrustRoots::default(),

@@ -13,6 +13,7 @@ use codex_sandbox::plan::{Limits, Programs, Terminal};
 use codex_sandbox::signals::{Signal, Signals};
 use codex_sandbox::spawn::{self, Outcome, Ready, Running, SpawnError};
 use serde_json::json;
+use tracing::Span;
 
 use crate::args::{Global, ReportForm, Sandbox};
 use crate::failure::{Failure, Kind, OrFail as _};
@@ -20,6 +21,7 @@ use crate::print::{self, Painter, Style};
 use codex_protocol::ids::SessionId;
 
 use crate::setup::{self, Base, Bench, NoSteps, Setup, Watch};
+use crate::telemetry::Watched;
 
 /// The sandbox could not be set up.
 const CANNOT_SET_UP: u8 = 125;
@@ -48,7 +50,12 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         memory: args.max_memory,
         tasks: args.max_procs.map(u64::from),
     };
-    let (plan, report) = match bench.plan(Terminal::Shared, limits) {
+    let watched = Watched::begin(global, &base, "sandbox");
+    let name = args.command.first().cloned().unwrap_or_default();
+    let span = watched
+        .span()
+        .in_scope(|| codex_core::command::span(Path::new(&name)));
+    let (plan, report) = match span.in_scope(|| bench.plan(Terminal::Shared, limits)) {
         Ok(planned) => planned,
         Err(error) => return Ok(set_up(Failure::work(error))),
     };
@@ -66,10 +73,11 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         Err(failure) if failure.kind == Kind::CannotEnforce => return Ok(set_up(failure)),
         setup => setup?,
     };
+    let mut watched = watched;
+    watched.connect(&setup.permissions)?;
     let cwd = setup.places().workspace.clone();
     print::level(global, &report);
     let argv = args.command.clone();
-    let name = argv.first().cloned().unwrap_or_default();
     let Some(program) = find_program(Path::new(&name), &cwd, setup.workbench.search_path()) else {
         print::error(
             global.color,
@@ -78,7 +86,10 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         return Ok(ExitCode::from(NOT_FOUND));
     };
     let ready = (ready, setup.workbench.programs(setup.permissions.policy()));
-    let code = start(global, &setup, ready, ProcessSpawn { program, argv, cwd })?;
+    let request = ProcessSpawn { program, argv, cwd };
+    let code = span.in_scope(|| start(global, &setup, ready, request))?;
+    drop(span);
+    watched.finish()?;
     let profile = setup.permissions.policy().profile();
     let denials = setup.log.denied();
     match args.report {
@@ -129,9 +140,13 @@ fn start(
         })?,
         Err(error) => Err(error),
     };
-    if let Err(SpawnError::NoRecord(error)) = ended {
-        return Err(Failure::refused(error));
-    }
+    codex_core::command::tell_end(&Span::current(), ended.as_ref().map(|end| *end));
+    let ended = match ended {
+        Err(SpawnError::NoRecord(error)) => return Err(Failure::refused(error)),
+        Ok(Outcome::Ended) => Ok(TERMINATED),
+        Ok(end) => Ok(end.status()),
+        Err(error) => Err(error),
+    };
     let outcome = match &ended {
         Ok(status) => json!({ "status": status }),
         Err(error) => json!({ "failed": error.to_string() }),
@@ -156,16 +171,16 @@ async fn watch(
     running: Running,
     mut signals: Signals,
     permissions: &Permissions,
-) -> Result<i32, SpawnError> {
+) -> Result<Outcome, SpawnError> {
     let observer = |observation: &Observation| permissions.observe(observation);
     let wait = running.wait_async(&observer);
     tokio::pin!(wait);
     loop {
         tokio::select! {
-            ended = &mut wait => return ended.map(Outcome::status),
+            ended = &mut wait => return ended,
             signal = signals.next() => match signal {
                 Signal::Interrupt => {}
-                Signal::Terminate => return Ok(TERMINATED),
+                Signal::Terminate => return Ok(Outcome::Ended),
             },
         }
     }

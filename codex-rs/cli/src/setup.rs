@@ -418,6 +418,7 @@ impl Bench {
             temp: temp_path.or_else(|| egress.as_ref().map(|e| e.temp().to_owned())),
             outputs,
             proxy: egress.as_ref().map(Egress::address),
+            traceparent: codex_telemetry::traceparent,
         });
         Ok(Self {
             policy: base.policy.with_own(layer),

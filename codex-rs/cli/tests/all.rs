@@ -28,6 +28,8 @@ mod all {
     mod sandbox_grants;
     mod search;
     mod small_models;
+    mod telemetry;
+    mod telemetry_delivery;
     mod tools;
     mod view_image;
     mod wires;

@@ -12,9 +12,11 @@ use codex_protocol::permission::Permissions;
 use codex_protocol::tool::{Access, Fatal, Tool, ToolCall, ToolOutput};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::output;
 use crate::session::{TurnError, interrupted, output_item, until};
+use crate::spans;
 use crate::store::StoreError;
 
 /// How many calls of one answer are run; the rest are answered with this limit.
@@ -117,6 +119,14 @@ impl Answering<'_> {
     }
 
     async fn call(&self, call: &ToolCall) -> Result<ToolOutput, Fatal> {
+        let known = self.tool(call).is_some();
+        let span = spans::tool_call(self.permissions, call, known);
+        let answered = self.run(call).instrument(span.clone()).await;
+        spans::tool_answered(&span, &answered);
+        answered
+    }
+
+    async fn run(&self, call: &ToolCall) -> Result<ToolOutput, Fatal> {
         if let Some(tool) = self.tool(call) {
             return tool.call(call, self.permissions).await;
         }

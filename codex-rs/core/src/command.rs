@@ -20,8 +20,10 @@ use codex_sandbox::spawn::{self, Outcome, Running, SpawnError, Streams};
 use codex_sandbox::streams::{self, Receiver, Sender};
 use codex_sandbox::survey;
 use tokio::io::AsyncReadExt;
+use tracing::{Instrument as _, Span};
 
 use crate::output::{Capture, Captured};
+use crate::spans;
 
 /// The directory in the private temporary one that stands in for `/dev/shm`.
 pub const SHARED_MEMORY: &str = "shm";
@@ -49,6 +51,26 @@ pub struct Workbench {
     pub outputs: PathBuf,
     /// Where the egress proxy listens, where the policy reaches hosts.
     pub proxy: Option<SocketAddr>,
+    /// Gives what a command is told of the trace that it is part of (its `TRACEPARENT`), inside
+    /// the command's span.
+    pub traceparent: fn() -> Option<String>,
+}
+
+/// The variable that tells a process of the trace that it is part of (OpenTelemetry, "Environment
+/// variables as context propagation carriers").
+pub const TRACEPARENT: &str = "TRACEPARENT";
+
+/// A command at work, with its input and output.
+#[derive(Debug)]
+pub struct Started {
+    /// The command. Dropping it ends the command and all that it started.
+    pub running: Running,
+    /// Its input.
+    pub stdin: Sender,
+    /// What it prints, both streams in the order they were written.
+    pub stdout: Receiver,
+    /// Its span, in which it is waited for.
+    pub span: Span,
 }
 
 /// A command that could not be run.
@@ -79,6 +101,17 @@ pub struct Ran {
     pub output: Captured,
 }
 
+/// The span of a command that is run otherwise than by a [`Workbench`].
+#[must_use]
+pub fn span(program: &Path) -> Span {
+    spans::command(program)
+}
+
+/// Tells in its span how such a command ended.
+pub fn tell_end(span: &Span, ended: Result<Outcome, &SpawnError>) {
+    spans::outcome(span, ended.map_err(spans::spawn_failure));
+}
+
 impl Workbench {
     /// What confines the next command under `policy`.
     ///
@@ -94,7 +127,8 @@ impl Workbench {
             .temp
             .iter()
             .map(|temp| ("TMPDIR".into(), temp.clone().into_os_string()));
-        let set = self.set.iter().cloned().chain(temp).collect();
+        let trace = (self.traceparent)().map(|trace| (TRACEPARENT.into(), trace.into()));
+        let set = self.set.iter().cloned().chain(temp).chain(trace).collect();
         let wishes = Wishes {
             environment: self.environment.clone(),
             set,
@@ -142,6 +176,20 @@ impl Workbench {
         timeout: Duration,
         name: &str,
     ) -> Result<Ran, CommandError> {
+        let span = spans::command(&command.get().request().program);
+        let run = self.run_to_end(permissions, command, timeout, name);
+        let ran = run.instrument(span.clone()).await;
+        spans::command_ended(&span, ran.as_ref().map(|ran| ran.outcome));
+        ran
+    }
+
+    async fn run_to_end(
+        &self,
+        permissions: &Permissions,
+        command: &Recorded<Authorized<ProcessSpawn>>,
+        timeout: Duration,
+        name: &str,
+    ) -> Result<Ran, CommandError> {
         let policy = permissions.policy();
         let (running, mut reader) = self.begin(policy, command, Some(timeout), Stdio::null())?;
         let refused = Refused::default();
@@ -167,8 +215,7 @@ impl Workbench {
     }
 
     /// Starts a recorded command with a pipe as its input and one for both its outputs, without a
-    /// terminal or a limit of time. Dropping the first value ends the command and all that it
-    /// started.
+    /// terminal or a limit of time.
     ///
     /// # Errors
     /// When the profile cannot be enforced, or the helper does not start.
@@ -176,11 +223,26 @@ impl Workbench {
         &self,
         policy: &Policy,
         command: &Recorded<Authorized<ProcessSpawn>>,
-    ) -> Result<(Running, Sender, Receiver), CommandError> {
-        let (stdin, writer) = io::pipe()?;
-        let writer = streams::sender(writer)?;
-        let (running, reader) = self.begin(policy, command, None, stdin.into())?;
-        Ok((running, writer, reader))
+    ) -> Result<Started, CommandError> {
+        let span = spans::command(&command.get().request().program);
+        let started = span.in_scope(|| {
+            let (stdin, writer) = io::pipe()?;
+            let writer = streams::sender(writer)?;
+            let (running, reader) = self.begin(policy, command, None, stdin.into())?;
+            Ok((running, writer, reader))
+        });
+        match started {
+            Ok((running, stdin, stdout)) => Ok(Started {
+                running,
+                stdin,
+                stdout,
+                span,
+            }),
+            Err(error) => {
+                spans::command_ended(&span, Err(&error));
+                Err(error)
+            }
+        }
     }
 
     fn begin(

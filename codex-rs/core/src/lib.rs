@@ -20,6 +20,7 @@ mod schema;
 pub mod search;
 pub mod session;
 pub mod small_models;
+mod spans;
 pub mod store;
 pub mod tools;
 pub mod window;

@@ -12,9 +12,11 @@ use codex_protocol::record::RecordError;
 use codex_protocol::request::ModelRequest;
 use codex_protocol::tool::{Fatal, Tool, ToolCall, ToolOutput, ToolSpec};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::calls::{Answering, Repeats};
 use crate::output_schema::OutputSchema;
+use crate::spans;
 use crate::store::{Line, Store, StoreError};
 
 /// How far a turn may go.
@@ -162,10 +164,13 @@ impl Session {
         self.emit(Event::TurnStarted {});
         let mut usage = Usage::default();
         let deadline = self.parts.limits.time.map(|limit| Instant::now() + limit);
-        let ended = self.run(input, interrupt, deadline, &mut usage).await;
+        let span = spans::task(&self.parts);
+        let run = self.run(input, interrupt, deadline, &mut usage);
+        let ended = run.instrument(span.clone()).await;
         let steps = self.parts.permissions.items().count();
         let saved = self.save(&Line::Turn { usage, steps });
         let ended = ended.and_then(|message| saved.map(|()| message).map_err(TurnError::from));
+        spans::task_ended(&span, &ended, usage);
         match ended {
             Ok(message) => {
                 self.emit(Event::TurnCompleted { usage });
@@ -268,6 +273,18 @@ impl Session {
 
     /// One request to the model with these items. Gives what it answered, not yet shown.
     pub(crate) async fn ask_model(
+        &self,
+        items: Vec<Item>,
+        output_schema: Option<serde_json::Value>,
+    ) -> Result<Answer, TurnError> {
+        let span = spans::model_request(&self.parts);
+        let asking = self.send_to_model(items, output_schema);
+        let answered = asking.instrument(span.clone()).await;
+        spans::model_answered(&span, &answered);
+        answered
+    }
+
+    async fn send_to_model(
         &self,
         items: Vec<Item>,
         output_schema: Option<serde_json::Value>,

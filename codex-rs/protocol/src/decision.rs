@@ -143,6 +143,10 @@ pub const RULES: &[(Rule, &str)] = &[
     (rule::RESOURCE_MEMORY, "a run has only so much memory"),
     (rule::MODEL_CONFIGURED, "the person configured this model"),
     (
+        rule::TELEMETRY_CONFIGURED,
+        "the person configured this collector of telemetry",
+    ),
+    (
         rule::APPROVAL_NEVER,
         "the approval policy is never, so what would ask is denied",
     ),
@@ -224,6 +228,8 @@ pub mod rule {
     pub const RESOURCE_MEMORY: Rule = Rule("resource.memory");
     /// The configured model.
     pub const MODEL_CONFIGURED: Rule = Rule("model.configured");
+    /// The configured collector of telemetry.
+    pub const TELEMETRY_CONFIGURED: Rule = Rule("telemetry.configured");
     /// Nobody may be asked.
     pub const APPROVAL_NEVER: Rule = Rule("approval.never");
     /// The person said no.

@@ -14,7 +14,7 @@ use crate::policy::{GrantSource, Layer, Policy, Right, holds};
 use crate::protected;
 use crate::record::{Entry, RecordError, Recorded, Recorder, Subject};
 use crate::request::{
-    FileRead, FileWrite, ModelRequest, ProcessSpawn, Request, Requested, WriteKind,
+    FileRead, FileWrite, ModelRequest, ProcessSpawn, Request, Requested, TelemetryExport, WriteKind,
 };
 use crate::secrets;
 use crate::security_profile::SecurityProfile;
@@ -83,6 +83,7 @@ fn decide_in(layer: &Layer, request: Request<'_>) -> Decision {
         Request::ProcessControl(_) => kernel::process(verdict),
         Request::ResourceLimit(limit) => kernel::resource_limit(verdict, limit),
         Request::ModelRequest(model) => model_request(verdict, model),
+        Request::TelemetryExport(export) => telemetry_export(verdict, export),
     }
 }
 
@@ -419,6 +420,12 @@ fn process_spawn(layer: &Layer, verdict: Verdicts, spawn: &ProcessSpawn) -> Deci
 /// from the network, not the conversation from the model.
 fn model_request(verdict: Verdicts, _request: &ModelRequest) -> Decision {
     verdict.allow(rule::MODEL_CONFIGURED)
+}
+
+/// The person configured the collector; no project can. Like the model it is codex's own to reach,
+/// not the agent's, in every profile.
+fn telemetry_export(verdict: Verdicts, _export: &TelemetryExport) -> Decision {
+    verdict.allow(rule::TELEMETRY_CONFIGURED)
 }
 
 /// A request that the gate, or a person whom it asked, allowed. Only this module makes one.

@@ -303,6 +303,13 @@ pub struct ModelRequest {
     pub endpoint: String,
 }
 
+/// Sending metrics and traces of the run to the collector that the person configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryExport {
+    /// Where they are sent, without credentials or query.
+    pub endpoint: String,
+}
+
 /// Any request, borrowed: what the gate looks at.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
@@ -334,6 +341,8 @@ pub enum Request<'a> {
     ResourceLimit(&'a ResourceLimit),
     /// See [`ModelRequest`].
     ModelRequest(&'a ModelRequest),
+    /// See [`TelemetryExport`].
+    TelemetryExport(&'a TelemetryExport),
 }
 
 impl Request<'_> {
@@ -349,7 +358,8 @@ impl Request<'_> {
             Self::NetworkAccess(_)
             | Self::NetworkRead(_)
             | Self::UnixSocket(_)
-            | Self::SocketKind(_) => Operation::NetworkAccess,
+            | Self::SocketKind(_)
+            | Self::TelemetryExport(_) => Operation::NetworkAccess,
             Self::KernelCall(_) | Self::TerminalControl(_) | Self::ProcessControl(_) => {
                 Operation::Privilege
             }
@@ -390,6 +400,7 @@ impl Request<'_> {
                 Resource::Memory => format!("{} bytes of memory", r.limit),
             },
             Self::ModelRequest(r) => format!("{} {} at {}", r.provider, r.model, r.endpoint),
+            Self::TelemetryExport(r) => format!("POST {}", r.endpoint),
         }
     }
 }
@@ -426,5 +437,6 @@ requested!(
     TerminalControl,
     ProcessControl,
     ResourceLimit,
-    ModelRequest
+    ModelRequest,
+    TelemetryExport
 );

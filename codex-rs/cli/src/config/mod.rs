@@ -45,7 +45,7 @@ pub(crate) use origin::{ConfigError, Origin};
 pub(crate) use outside::{Flags, Session};
 pub(crate) use providers::built_in_names;
 pub(crate) use rights::Rights;
-pub(crate) use settings::{Config, ShellEnvironment};
+pub(crate) use settings::{Config, Otel, ShellEnvironment};
 pub(crate) use show::show;
 pub(crate) use words::{
     ApprovalPolicy, AuditDetail, AuditReads, Instructions, ToolSchema, WebSearch, WireApi,

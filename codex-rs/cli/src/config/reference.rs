@@ -88,7 +88,7 @@ fn page() -> String {
     page.push_str(&unused.join(", "));
     page.push_str(".\n\nAny other key gets one warning, with the name that was probably meant.\n");
     page.push_str("\n## Environment\n\n| variable | what it does |\n|---|---|\n");
-    for (name, about) in VARIABLES {
+    for (name, about) in VARIABLES.iter().chain(codex_telemetry::settings::VARIABLES) {
         page.push_str(&format!("| `{name}` | {about} |\n"));
     }
     page

@@ -22,10 +22,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use super::shell::explain;
-use crate::command::{CommandError, Refused, denied_text};
+use crate::command::{CommandError, Refused, Started, denied_text};
 use crate::output::Capture;
+use crate::spans;
 
 /// How many commands are at work side by side at most.
 pub(super) const MOST: usize = 8;
@@ -123,9 +125,15 @@ impl Live {
         shown: String,
         recorded: Recorded<Authorized<ProcessSpawn>>,
         permissions: &Permissions,
-        (running, stdin, stdout): (Running, Sender, Receiver),
+        started: Started,
         place: PathBuf,
     ) -> Arc<Self> {
+        let Started {
+            running,
+            stdin,
+            stdout,
+            span,
+        } = started;
         let whole = Capture::new(place);
         let live = Arc::new(Self {
             id,
@@ -144,7 +152,11 @@ impl Live {
             stop: CancellationToken::new(),
             refused: Refused::default(),
         });
-        tokio::spawn(Arc::clone(&live).attend(running, stdout));
+        tokio::spawn(
+            Arc::clone(&live)
+                .attend(running, stdout, span.clone())
+                .instrument(span),
+        );
         live
     }
 
@@ -160,7 +172,7 @@ impl Live {
     }
 
     /// The command's task.
-    async fn attend(self: Arc<Self>, running: Running, mut stdout: Receiver) {
+    async fn attend(self: Arc<Self>, running: Running, mut stdout: Receiver, span: Span) {
         let observer = |observation: &Observation| {
             let recorded = self.refused.observe(&self.permissions, observation);
             self.changed.notify_waiters();
@@ -186,6 +198,7 @@ impl Live {
         let ended = outcome
             .map_err(CommandError::from)
             .and_then(|outcome| read.map(|()| outcome).map_err(CommandError::from));
+        spans::command_ended(&span, ended.as_ref().map(|outcome| *outcome));
         let recorded = match &ended {
             Ok(outcome) => json!(outcome),
             Err(error) => json!({ "failed": error.to_string() }),

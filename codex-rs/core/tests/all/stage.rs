@@ -90,6 +90,7 @@ impl Stage {
             temp: None,
             outputs: self.root().join("home/.codex/outputs"),
             proxy: None,
+            traceparent: || None,
         });
         tools::built_in(&workbench, &self.workspace())
     }

@@ -187,6 +187,7 @@ kill 17
 limit processes 2000
 limit memory 1048576
 model
+telemetry
 
 --allow-read /home/ada/.ssh/known_hosts
 read /home/ada/.ssh/known_hosts
@@ -453,6 +454,9 @@ fn request(line: &str) -> Box<dyn Requested> {
             provider: "openai".to_owned(),
             model: "some".to_owned(),
             endpoint: "https://example.com/v1".to_owned(),
+        }),
+        "telemetry" => Box::new(codex_protocol::request::TelemetryExport {
+            endpoint: "https://example.com/v1/traces".to_owned(),
         }),
         other => panic!("{other:?} is no request"),
     }
