@@ -537,6 +537,7 @@ fn record_widening(
             Right::Exec(path) | Right::ExecTree(path) => ("exec", path.display().to_string()),
             Right::Host(host) => ("host", host.clone()),
             Right::DenyHost(host) => ("deny host", host.clone()),
+            Right::OnlyHosts(hosts) => ("only hosts", hosts.join(" ")),
             Right::Tunnel(host) => ("tunnel", host.clone()),
             Right::ReadPost(name) => ("read by POST", name.clone()),
         };

@@ -148,6 +148,10 @@ pub const RULES: &[(Rule, &str)] = &[
     ),
     (rule::APPROVAL_REFUSED, "the person refused"),
     (rule::APPROVAL_GIVEN, "the person approved"),
+    (
+        rule::AGENT_RIGHTS,
+        "a sub-agent gets no right that its parent does not have",
+    ),
 ];
 
 /// The rules' ids.
@@ -230,6 +234,8 @@ pub mod rule {
     pub const APPROVAL_REFUSED: Rule = Rule("approval.refused");
     /// The person said yes.
     pub const APPROVAL_GIVEN: Rule = Rule("approval.given");
+    /// A sub-agent that asks for more than its parent has.
+    pub const AGENT_RIGHTS: Rule = Rule("agent.rights");
 }
 
 /// The smallest step that would allow what was not allowed. Displays as what to type.
