@@ -600,3 +600,6 @@ impl Asking<'_> {
 const CANNOT_READ: &str = "cannot read it";
 const CANNOT_WRITE: &str = "cannot write it";
 const CANNOT_START: &str = "cannot start it";
+
+#[cfg(test)]
+mod tests;

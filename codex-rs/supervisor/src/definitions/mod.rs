@@ -7,13 +7,31 @@
 //! | `tighten` | what is left of a definition beside a project's |
 //! | `built_in` | those that come with codex |
 
+mod built_in;
+mod document;
+mod load;
+mod tighten;
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use codex_core::{paths, places};
 
 use codex_protocol::model::ReasoningEffort;
 use codex_protocol::security_profile::SecurityProfile;
 
-use crate::narrow::{Budget, Selection};
+use crate::narrow::{Budget, RightsRequest, Selection};
+
+pub use built_in::GENERAL;
+pub use document::{MOST_BYTES, MOST_DESCRIPTION, MOST_ENTRIES, MOST_INSTRUCTIONS, MOST_NAME};
+pub use load::{Definitions, MOST_FILES, NoAgent, Sources};
 
 /// A type of agent. What it says of rights is the most that such an agent gets: its parent's
 /// rights bound it.
@@ -126,4 +144,68 @@ pub enum DefinitionError {
         /// Why it cannot be used, and what to do.
         what: String,
     },
+}
+
+/// A path of a definition that cannot be looked up, so that what it denies could not be denied.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the agent '{agent}' cannot be started: its '{key}' names {entry:?}, which cannot be looked up: {cause}; correct its file"
+)]
+pub struct Unresolved {
+    /// The agent's name.
+    pub agent: String,
+    /// The key.
+    pub key: &'static str,
+    /// What it says.
+    pub entry: String,
+    /// What the system says.
+    pub cause: std::io::Error,
+}
+
+impl AgentDefinition {
+    /// What it asks of its parent, for a run in `workspace`. A program that is not there is left
+    /// out, as is a path to be kept that cannot be looked up. `search_path` is the value of `PATH`.
+    ///
+    /// # Errors
+    /// [`Unresolved`] where a path to be denied cannot be looked up.
+    pub fn request(
+        &self,
+        workspace: &Path,
+        home: Option<&Path>,
+        search_path: &OsStr,
+    ) -> Result<RightsRequest, Unresolved> {
+        let resolve =
+            |entry: &String| paths::resolve(workspace, &paths::expand_home(Path::new(entry), home));
+        let kept = |list: &Option<Vec<String>>| -> Option<Vec<PathBuf>> {
+            let list = list.as_ref()?;
+            Some(list.iter().flat_map(resolve).collect())
+        };
+        let program =
+            |entry: &String| places::find_program(Path::new(entry), workspace, search_path);
+        let denied_reads = self.grants.denied_reads.iter().map(|entry| {
+            resolve(entry).map_err(|cause| Unresolved {
+                agent: self.name.clone(),
+                key: "deny_read",
+                entry: entry.clone(),
+                cause,
+            })
+        });
+        Ok(RightsRequest {
+            profile: self.profile,
+            tools: self.tools.clone(),
+            mcp_servers: self.mcp_servers.clone(),
+            hosts: self.hosts.clone(),
+            reads: kept(&self.grants.reads),
+            writes: kept(&self.grants.writes),
+            programs: self
+                .grants
+                .programs
+                .as_ref()
+                .map(|list| list.iter().filter_map(program).collect()),
+            variables: self.grants.variables.clone(),
+            denied_reads: denied_reads.collect::<Result<_, _>>()?,
+            budget: self.budget,
+            places: None,
+        })
+    }
 }
