@@ -146,6 +146,9 @@ pub(crate) enum Command {
     Exec(Box<Exec>),
     /// Run any command inside a profile
     Sandbox(Sandbox),
+    /// Sub-agents: which types there are
+    #[command(subcommand)]
+    Agents(Agents),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(Audit),
@@ -281,6 +284,28 @@ pub(crate) struct Resume {
     /// The newest session
     #[arg(long)]
     pub(crate) last: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agents {
+    /// Show every type of agent, where it comes from and what was taken from it
+    List(AgentsList),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex agents list
+  codex agents list --profile workspace-write    what each type gets under that profile
+  codex agents list --json | jq '.agents[] | {name, origin}'
+
+Your own types are files in ~/.codex/agents; a project's, in .codex/agents, only narrow.")]
+pub(crate) struct AgentsList {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) grants: Grants,
 }
 
 #[derive(Args, Debug)]

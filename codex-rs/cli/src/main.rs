@@ -1,6 +1,7 @@
 //! The `codex` binary: reads what was typed, resolves what it means, and only then builds
 //! anything.
 
+mod agents;
 mod args;
 mod audit;
 mod config;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Exec(exec) => exec::run(global, *exec),
         Command::Sandbox(sandbox) => sandbox::run(global, &sandbox),
+        Command::Agents(command) => agents::run(global, &command),
         Command::Audit(command) => audit::run(global, &command),
         Command::Policy(command) => policy::run(global, &command),
         Command::Config(command) => policy::show_config(global, &command),

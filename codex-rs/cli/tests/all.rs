@@ -8,6 +8,7 @@
 )]
 
 mod all {
+    mod agents_list;
     mod agents_md;
     mod audit;
     mod bad_input;

@@ -1,0 +1,14 @@
+//! `codex agents`: sub-agents, from the command line.
+
+mod list;
+
+use std::process::ExitCode;
+
+use crate::args::{Agents, Global};
+use crate::failure::Failure;
+
+pub(crate) fn run(global: &Global, command: &Agents) -> Result<ExitCode, Failure> {
+    match command {
+        Agents::List(args) => list::run(global, args),
+    }
+}
