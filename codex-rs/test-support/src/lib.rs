@@ -1,7 +1,7 @@
 //! What the integration tests of the workspace share.
 //!
 //! [`ScriptedModel`] plays the model's side over loopback HTTP, in the three wire formats and with
-//! every fault a test asks for. [`TestEnv`] is a home, a `CODEX_HOME` and a workspace of a test's
+//! every fault a test asks for; with [`AgentScripts`], that of many agents at once. [`TestEnv`] is a home, a `CODEX_HOME` and a workspace of a test's
 //! own, and [`run`] runs a program there without ever hanging.
 //!
 //! This crate depends on no other crate of the workspace: it must be able to tell when one of them
@@ -12,6 +12,7 @@
     reason = "a test's own equipment reports that it is broken by failing the test"
 )]
 
+mod crowd;
 mod env;
 mod item;
 mod process;
@@ -21,6 +22,7 @@ mod server;
 pub mod sse;
 mod wire;
 
+pub use crowd::{AgentScripts, Fault, Faults, marker};
 pub use env::{NOBODY, TestEnv, Unavailable};
 pub use item::{Item, Usage};
 pub use process::{RunOutput, json_lines, run, run_for, run_with_stdin};
