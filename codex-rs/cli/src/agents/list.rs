@@ -33,20 +33,24 @@ pub(crate) fn run(global: &Global, args: &AgentsList) -> Result<ExitCode, Failur
     );
     let search_path = env::var_os(environment::PATH).unwrap_or_default();
     let mut listed = Vec::new();
+    let mut unusable: Vec<(&str, String)> = all
+        .unusable()
+        .map(|(name, error)| (name, error.to_string()))
+        .collect();
     for agent in all.agents() {
-        let request = agent
-            .definition
-            .request(&places.workspace, places.home.as_deref(), &search_path)
-            .or_fail(Kind::Usage)?;
-        listed.push((agent, here.narrow(&request)));
+        let definition = &agent.definition;
+        match definition.request(&places.workspace, places.home.as_deref(), &search_path) {
+            Ok(request) => listed.push((agent, here.narrow(&request))),
+            Err(error) => unusable.push((&definition.name, error.to_string())),
+        }
     }
     if args.json {
-        let document = as_json(&all, &listed);
+        let document = as_json(&listed, &unusable, all.warnings());
         let text = serde_json::to_string_pretty(&document).or_fail(Kind::Work)?;
         print::data(&text);
     } else {
         let painter = Painter::for_stdout(global.color);
-        for line in as_text(&all, &listed, painter) {
+        for line in as_text(&listed, &unusable, painter) {
             print::data(&line);
         }
     }
@@ -83,7 +87,11 @@ fn budget(budget: Budget) -> Value {
     })
 }
 
-fn as_json(all: &Definitions, listed: &[(&Agent, Narrowed)]) -> Value {
+fn as_json(
+    listed: &[(&Agent, Narrowed)],
+    unusable: &[(&str, String)],
+    warnings: &[String],
+) -> Value {
     let agents: Vec<Value> = listed
         .iter()
         .map(|(agent, here)| {
@@ -110,14 +118,18 @@ fn as_json(all: &Definitions, listed: &[(&Agent, Narrowed)]) -> Value {
             })
         })
         .collect();
-    let unusable: Vec<Value> = all
-        .unusable()
-        .map(|(name, error)| json!({ "name": name, "error": error.to_string() }))
+    let unusable: Vec<Value> = unusable
+        .iter()
+        .map(|(name, error)| json!({ "name": name, "error": error }))
         .collect();
-    json!({ "v": 1, "agents": agents, "unusable": unusable, "warnings": all.warnings() })
+    json!({ "v": 1, "agents": agents, "unusable": unusable, "warnings": warnings })
 }
 
-fn as_text(all: &Definitions, listed: &[(&Agent, Narrowed)], painter: Painter) -> Vec<String> {
+fn as_text(
+    listed: &[(&Agent, Narrowed)],
+    unusable: &[(&str, String)],
+    painter: Painter,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for (agent, here) in listed {
         let definition = &agent.definition;
@@ -135,7 +147,7 @@ fn as_text(all: &Definitions, listed: &[(&Agent, Narrowed)], painter: Painter) -
             lines.push(format!("  not here: {refusal}"));
         }
     }
-    for (name, error) in all.unusable() {
+    for (name, error) in unusable {
         lines.push(format!(
             "{}  {}",
             painter.paint(Style::Bold, name),

@@ -125,3 +125,20 @@ fn a_name_cannot_steer_the_terminal() {
     );
     assert!(output.stderr.contains("remove them"), "{output:#?}");
 }
+
+#[test]
+fn a_file_that_cannot_be_kept_takes_only_its_own_type_away() {
+    let env = TestEnv::new();
+    write(
+        &env.workspace().join(".codex/agents/code.toml"),
+        "profile = 'offline'\ndeny_read = ['nothing/../x']\n",
+    );
+    let (all, _) = list(&env, &[]);
+    assert_eq!(all["agents"].as_array().unwrap().len(), 8);
+    assert_eq!(all["unusable"][0]["name"], "code");
+    let error = all["unusable"][0]["error"].as_str().unwrap();
+    assert!(
+        error.contains("its 'deny_read' names \"nothing/../x\""),
+        "{error}"
+    );
+}

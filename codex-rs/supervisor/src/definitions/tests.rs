@@ -1,10 +1,11 @@
 //! Definitions as people and repositories write them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use codex_protocol::hosts::HostRule;
 use codex_protocol::model::ReasoningEffort;
 use codex_protocol::security_profile::SecurityProfile;
 use proptest::prelude::*;
@@ -674,4 +675,122 @@ fn a_request_has_the_paths_that_the_definition_means() {
             .contains("'deny_read' names \"nothing/../x\""),
         "{error}"
     );
+}
+
+fn some_list(pool: &'static [&'static str]) -> impl Strategy<Value = Option<Vec<String>>> {
+    let entry = proptest::sample::select(pool).prop_map(str::to_owned);
+    proptest::option::of(proptest::collection::vec(entry, 0..4))
+}
+
+fn some_selection() -> impl Strategy<Value = Selection> {
+    some_list(&["a", "b", "c"]).prop_map(|list| list.map_or(Selection::All, Selection::only))
+}
+
+fn some_budget() -> impl Strategy<Value = Budget> {
+    let limit = || proptest::option::of(1_u32..5);
+    (limit(), limit(), limit()).prop_map(|(turns, tokens, time)| Budget {
+        turns,
+        tokens: tokens.map(u64::from),
+        time: time.map(|n| Duration::from_secs(n.into())),
+    })
+}
+
+fn some_definition() -> impl Strategy<Value = AgentDefinition> {
+    const HOSTS: &[&str] = &[
+        "docs.rs",
+        "docs.rs/a",
+        "*.example.org",
+        "a.example.org",
+        "*.a.example.org",
+    ];
+    const PATHS: &[&str] = &["a", "a/b", "ab", "a/../b", "/", "/srv"];
+    let lists = (
+        some_list(HOSTS),
+        some_list(PATHS),
+        some_list(PATHS),
+        some_list(&["x", "y"]),
+    );
+    let profile = proptest::option::of(proptest::sample::select(&SecurityProfile::ALL[..]));
+    let whole = (
+        some_selection(),
+        some_selection(),
+        profile,
+        some_budget(),
+        any::<bool>(),
+    );
+    (lists, whole).prop_map(
+        |((hosts, reads, writes, programs), (tools, mcp_servers, profile, budget, texts))| {
+            let text = if texts { "words" } else { "" };
+            AgentDefinition {
+                name: "x".to_owned(),
+                description: text.to_owned(),
+                instructions: text.to_owned(),
+                tools,
+                mcp_servers,
+                profile,
+                model: texts.then(|| "m".to_owned()),
+                effort: texts.then_some(ReasoningEffort::High),
+                budget,
+                hosts,
+                grants: super::GrantLimits {
+                    reads,
+                    writes: writes.clone(),
+                    variables: programs.clone(),
+                    programs,
+                    denied_reads: writes.unwrap_or_default(),
+                },
+            }
+        },
+    )
+}
+
+/// Whether every entry of `less` is, or lies below, one of `more`; `None` is all that there is.
+fn is_within(less: &Option<Vec<String>>, more: &Option<Vec<String>>) -> bool {
+    let (Some(less), more) = (less, more) else {
+        return more.is_none();
+    };
+    less.iter().all(|entry| {
+        more.as_ref().is_none_or(|more| {
+            more.iter().any(|one| {
+                one == entry || Path::new(entry).starts_with(one) && !entry.contains("..")
+            })
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_file_of_a_project_ever_adds(base in some_definition(), by in some_definition()) {
+        let left = super::tighten::tighten(&base, &by, "f").definition;
+        for parent in SecurityProfile::ALL {
+            let under = |profile: Option<SecurityProfile>| profile.map_or(parent, |own| parent.narrow(own));
+            let (less, more) = (under(left.profile), under(base.profile));
+            prop_assert_eq!(less.narrow(more), less);
+            prop_assert!(by.profile.is_none_or(|asked| less.narrow(asked) == less));
+        }
+        prop_assert!(left.tools.is_within(&base.tools) && left.tools.is_within(&by.tools));
+        prop_assert!(left.mcp_servers.is_within(&base.mcp_servers) && left.mcp_servers.is_within(&by.mcp_servers));
+        prop_assert!(left.budget.is_within(base.budget) && left.budget.is_within(by.budget));
+        for (less, more) in [
+            (&left.grants.reads, &base.grants.reads),
+            (&left.grants.writes, &base.grants.writes),
+            (&left.grants.programs, &base.grants.programs),
+            (&left.grants.variables, &base.grants.variables),
+        ] {
+            prop_assert!(is_within(less, more), "{less:?} {more:?}");
+        }
+        let rule = |text: &String| HostRule::parse(text).unwrap();
+        for host in left.hosts.iter().flatten() {
+            let may = base.hosts.as_ref().is_none_or(|own| own.iter().any(|one| rule(one).allows(&rule(host).example())));
+            prop_assert!(may, "{host} of {:?}", base.hosts);
+        }
+        prop_assert!(left.hosts.is_some() || base.hosts.is_none());
+        let denied = |definition: &AgentDefinition| definition.grants.denied_reads.iter().all(|path| left.grants.denied_reads.contains(path));
+        prop_assert!(denied(&base) && denied(&by));
+        prop_assert_eq!(&left.model, &base.model);
+        prop_assert_eq!(left.effort, base.effort);
+        prop_assert!(left.instructions.starts_with(&base.instructions));
+    }
 }
