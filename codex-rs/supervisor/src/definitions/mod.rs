@@ -105,7 +105,7 @@ impl fmt::Display for Origin {
                 file,
                 narrows,
                 base,
-            } => write!(f, "project ({file}), narrowing {narrows} of {base}"),
+            } => write!(f, "project ({file}), which narrows {narrows} ({base})"),
         }
     }
 }
