@@ -11,7 +11,8 @@ use codex_protocol::operation::{Operation, Outcome};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::record::Subject;
 use codex_protocol::request::{
-    FileRead, FileWrite, NetworkAccess, NetworkRead, ProcessSpawn, Requested, WriteKind,
+    FileRead, FileWrite, GitPointer, KernelCall, NetworkAccess, NetworkRead, ProcessControl,
+    ProcessSpawn, Requested, Transport, UnixAddress, UnixSocket, WriteKind,
 };
 use codex_protocol::security_profile::SecurityProfile;
 use proptest::collection::vec;
@@ -246,6 +247,7 @@ fn a_list_is_all_that_is_left_of_its_kind() {
         let access = NetworkAccess {
             host: host.to_owned(),
             port: 443,
+            transport: Transport::Proxy,
         };
         assert_eq!(effect(&child, &access) == Effect::Allow, may, "{host}");
     }
@@ -532,6 +534,23 @@ fn act() -> impl Strategy<Value = Act> {
     let web_path = select(&["/", "/a", "/a/b", "/b"][..]);
     prop_oneof![
         path().prop_map(|path| Act(Box::new(FileRead { path }))),
+        path().prop_map(|path| Act(Box::new(UnixSocket {
+            address: UnixAddress::Path(path)
+        }))),
+        path().prop_map(|path| Act(Box::new(GitPointer {
+            path,
+            content: b"ref: refs/heads/main\n".to_vec()
+        }))),
+        any::<bool>().prop_map(|kernel| match kernel {
+            true => Act(Box::new(KernelCall {
+                call: "mount".to_owned(),
+                argument: None
+            })),
+            false => Act(Box::new(ProcessControl {
+                call: "kill".to_owned(),
+                pid: 1
+            })),
+        }),
         (path(), kind).prop_map(|(path, kind)| Act(Box::new(FileWrite { path, kind }))),
         (path(), path()).prop_map(|(program, cwd)| Act(Box::new(ProcessSpawn {
             program,
@@ -540,7 +559,8 @@ fn act() -> impl Strategy<Value = Act> {
         }))),
         (select(HOSTS), port.clone()).prop_map(|(host, port)| Act(Box::new(NetworkAccess {
             host: host.to_owned(),
-            port
+            port,
+            transport: Transport::Proxy
         }))),
         (select(HOSTS), port, method, web_path).prop_map(|(host, port, method, path)| Act(
             Box::new(NetworkRead {
