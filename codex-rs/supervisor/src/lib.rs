@@ -1,5 +1,14 @@
 //! Sub-agents: sessions of [`codex_core`] that work beside one another under a supervisor, each
 //! inside rights and budgets that are no wider than its parent's.
+//!
+//! Messages go through bounded mailboxes. What must never be lost (a cancellation, an approval, a
+//! final state) goes another way, which holds at most one of each and so cannot fill up: a token,
+//! a question's own reply, a watched cell.
 
+pub mod budget;
 pub mod definitions;
+pub mod limits;
+pub mod mailbox;
 pub mod narrow;
+pub mod path;
+pub mod state;
