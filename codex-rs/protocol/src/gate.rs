@@ -83,6 +83,8 @@ fn decide_in(layer: &Layer, request: Request<'_>) -> Decision {
         Request::ProcessControl(_) => kernel::process(verdict),
         Request::ResourceLimit(limit) => kernel::resource_limit(verdict, limit),
         Request::ModelRequest(model) => model_request(verdict, model),
+        // What an agent may do is decided request by request, under its own narrower policy.
+        Request::AgentSpawn(_) => verdict.allow(rule::AGENT_SPAWN),
     }
 }
 

@@ -303,6 +303,16 @@ pub struct ModelRequest {
     pub endpoint: String,
 }
 
+/// Starting a sub-agent. Its rights have been narrowed from its parent's by then, so that it can do
+/// nothing that its parent could not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSpawn {
+    /// Where it stands: its parent's path and its own name.
+    pub path: String,
+    /// Its type.
+    pub agent_type: String,
+}
+
 /// Any request, borrowed: what the gate looks at.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
@@ -334,6 +344,8 @@ pub enum Request<'a> {
     ResourceLimit(&'a ResourceLimit),
     /// See [`ModelRequest`].
     ModelRequest(&'a ModelRequest),
+    /// See [`AgentSpawn`].
+    AgentSpawn(&'a AgentSpawn),
 }
 
 impl Request<'_> {
@@ -355,6 +367,7 @@ impl Request<'_> {
             }
             Self::ResourceLimit(_) => Operation::ResourceLimit,
             Self::ModelRequest(_) => Operation::ModelRequest,
+            Self::AgentSpawn(_) => Operation::AgentSpawn,
         }
     }
 
@@ -390,6 +403,7 @@ impl Request<'_> {
                 Resource::Memory => format!("{} bytes of memory", r.limit),
             },
             Self::ModelRequest(r) => format!("{} {} at {}", r.provider, r.model, r.endpoint),
+            Self::AgentSpawn(r) => format!("{} ({})", r.path, r.agent_type),
         }
     }
 }
@@ -426,5 +440,6 @@ requested!(
     TerminalControl,
     ProcessControl,
     ResourceLimit,
-    ModelRequest
+    ModelRequest,
+    AgentSpawn
 );

@@ -9,25 +9,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
-/// What may be used up; `None` has no limit of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Budget {
-    /// Requests to the model.
-    pub turns: Option<u64>,
-    /// Tokens, read and written.
-    pub tokens: Option<u64>,
-    /// Time from the start.
-    pub time: Option<Duration>,
-}
+use crate::narrow::Budget;
 
 /// What has been used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Spent {
     /// Requests to the model.
-    pub turns: u64,
+    pub turns: u32,
     /// Tokens, read and written.
     pub tokens: u64,
 }
@@ -37,7 +28,7 @@ pub struct Spent {
 pub enum Exhausted {
     /// Requests to the model.
     #[error("the budget of {0} model requests is used up")]
-    Turns(u64),
+    Turns(u32),
     /// Tokens.
     #[error("the budget of {0} tokens is used up")]
     Tokens(u64),
@@ -87,24 +78,21 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Exhausted`] where nothing is left to give.
-    pub fn divide(self: &Arc<Self>, wanted: Budget, parts: u64) -> Result<Arc<Self>, Exhausted> {
+    pub fn divide(self: &Arc<Self>, wanted: Budget, parts: u32) -> Result<Arc<Self>, Exhausted> {
         let mut book = self.book();
         let left = self.left_in(&book)?;
-        let part = |left: Option<u64>, wanted: Option<u64>| match (left, wanted) {
-            (None, wanted) => wanted,
-            (Some(left), Some(wanted)) => Some(wanted.min(left)),
-            (Some(left), None) => Some((left / parts.max(1)).max(1)),
-        };
+        let parts = parts.max(1);
         let deadline = match (self.deadline, after(wanted.time)) {
             (Some(own), Some(wanted)) => Some(own.min(wanted)),
             (own, wanted) => own.or(wanted),
         };
         let limit = Budget {
-            turns: part(left.turns, wanted.turns),
-            tokens: part(left.tokens, wanted.tokens),
+            turns: part(left.turns, wanted.turns, |left| (left / parts).max(1)),
+            tokens: part(left.tokens, wanted.tokens, |left| {
+                (left / u64::from(parts)).max(1)
+            }),
             time: deadline.map(|at| at.saturating_duration_since(Instant::now())),
         };
-        let held = |limit: Option<u64>, own: Option<u64>| own.and(limit).unwrap_or(0);
         book.held.turns += held(limit.turns, self.limit.turns);
         book.held.tokens += held(limit.tokens, self.limit.tokens);
         Ok(Arc::new(Self {
@@ -159,11 +147,12 @@ impl Ledger {
     }
 
     fn left_in(&self, book: &Book) -> Result<Budget, Exhausted> {
-        let left = |limit: Option<u64>, spent: u64, held: u64| {
-            limit.map(|limit| limit.saturating_sub(spent.saturating_add(held)))
-        };
-        let turns = left(self.limit.turns, book.spent.turns, book.held.turns);
-        let tokens = left(self.limit.tokens, book.spent.tokens, book.held.tokens);
+        let used = (
+            book.spent.turns.saturating_add(book.held.turns),
+            book.spent.tokens.saturating_add(book.held.tokens),
+        );
+        let turns = self.limit.turns.map(|limit| limit.saturating_sub(used.0));
+        let tokens = self.limit.tokens.map(|limit| limit.saturating_sub(used.1));
         let time = self
             .deadline
             .map(|at| at.saturating_duration_since(Instant::now()));
@@ -188,13 +177,26 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         let Some(parent) = &self.parent else { return };
         let spent = self.spent();
-        let held = |limit: Option<u64>, own: Option<u64>| own.and(limit).unwrap_or(0);
         let mut book = parent.book();
         book.held.turns -= held(self.limit.turns, parent.limit.turns);
         book.held.tokens -= held(self.limit.tokens, parent.limit.tokens);
         book.spent.turns = book.spent.turns.saturating_add(spent.turns);
         book.spent.tokens = book.spent.tokens.saturating_add(spent.tokens);
     }
+}
+
+/// What a child is given of something of which there is so much left.
+fn part<T: Ord + Copy>(left: Option<T>, wanted: Option<T>, equal: impl Fn(T) -> T) -> Option<T> {
+    match (left, wanted) {
+        (None, wanted) => wanted,
+        (Some(left), Some(wanted)) => Some(wanted.min(left)),
+        (Some(left), None) => Some(equal(left)),
+    }
+}
+
+/// How much of its part a child holds back from a parent whose own is limited.
+fn held<T: Default>(part: Option<T>, own: Option<T>) -> T {
+    own.and(part).unwrap_or_default()
 }
 
 /// The moment this far from now. One too far to be named is none.
@@ -207,7 +209,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn turns(turns: u64) -> Budget {
+    fn turns(turns: u32) -> Budget {
         Budget {
             turns: Some(turns),
             ..Budget::default()
@@ -251,8 +253,8 @@ mod tests {
         /// Whatever a tree of agents does, the root's limit on requests holds.
         #[test]
         fn no_tree_takes_more_than_its_root_has(
-            limit in 0_u64..40,
-            steps in prop::collection::vec((0_usize..6, 0_u8..4, prop::option::of(0_u64..60)), 0..200),
+            limit in 0_u32..40,
+            steps in prop::collection::vec((0_usize..6, 0_u8..4, prop::option::of(0_u32..60)), 0..200),
         ) {
             let root = Ledger::root(turns(limit));
             let mut live = vec![root.clone()];
@@ -267,7 +269,7 @@ mod tests {
                         }
                     }
                     1 if at > 0 => drop(live.remove(at)),
-                    _ => made += u64::from(live[at].spend_turn().is_ok()),
+                    _ => made += u32::from(live[at].spend_turn().is_ok()),
                 }
             }
             live.truncate(1);

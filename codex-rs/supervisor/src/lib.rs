@@ -5,10 +5,22 @@
 //! final state) goes another way, which holds at most one of each and so cannot fill up: a token,
 //! a question's own reply, a watched cell.
 
+mod agent;
 pub mod budget;
+pub mod catalog;
 pub mod definitions;
 pub mod limits;
 pub mod mailbox;
+pub mod manager;
+pub mod message;
+mod metered;
 pub mod narrow;
+pub mod outfit;
 pub mod path;
+pub mod report;
+pub mod restart;
 pub mod state;
+pub mod tools;
+pub mod worktree;
+
+pub use agent::{NotIdle, SubAgent};

@@ -153,6 +153,19 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Sends a message where there is room, without waiting; one for which there is none is dropped,
+    /// whatever the policy.
+    pub fn send_if_room(&self, message: T) -> Sent {
+        match self.shared.room.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                self.put(message, None)
+            }
+            Err(TryAcquireError::Closed) => self.count_closed(),
+            Err(TryAcquireError::NoPermits) => self.put(message, Some(MailboxFullPolicy::DropNew)),
+        }
+    }
+
     /// How many of this sender's messages were dropped after [`Sender::send`] had said that they
     /// were in the mailbox.
     #[must_use]
