@@ -8,6 +8,7 @@ use std::time::Duration;
 use codex_core::command::Workbench;
 use codex_core::session::{DEFAULT_REQUESTS, Session, TurnLimits};
 use codex_protocol::decision::{Rule, rule};
+use codex_protocol::event::ItemDetails;
 use codex_protocol::ids::SessionId;
 use codex_protocol::ids::{AgentType, TaskId};
 use codex_protocol::model::Content;
@@ -15,7 +16,7 @@ use codex_protocol::operation::{Evidence, Operation, Outcome};
 use codex_protocol::permission::{Approver, Items, NotPermitted, Permissions};
 use codex_protocol::policy::{GrantSource, Right};
 use codex_protocol::record::{Entry, RecordError, Recorder, Subject};
-use codex_protocol::request::AgentSpawn;
+use codex_protocol::request::{AgentSpawn, Requested as _};
 use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::tool::{Fatal, Tool};
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ use crate::limits::{Limits, Slots, Turnstiles};
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::message::Message;
 use crate::metered::{GatedTool, MeteredModel, STARTS_COMMANDS};
-use crate::narrow::{Rights, RightsRequest};
+use crate::narrow::{Refusal, Rights, RightsRequest};
 use crate::outfit::{Order, Outfitter, Watcher};
 use crate::path::{AgentName, AgentPath};
 use crate::report::{Merged, bounded};
@@ -289,11 +290,8 @@ impl SubAgentManager {
             Ok(rights) => rights,
             Err(refusals) => {
                 let mut reasons = Vec::new();
-                for refusal in refusals {
-                    match refuse(rule::AGENT_RIGHTS, &refusal.to_string()) {
-                        SpawnError::Refused(why) => reasons.extend(why),
-                        other => return Err(other),
-                    }
+                for refusal in &refusals {
+                    reasons.push(self.record_refusal(&parent.permissions, refusal, &what)?);
                 }
                 return Err(SpawnError::Refused(reasons));
             }
@@ -312,6 +310,9 @@ impl SubAgentManager {
         let place = self.place(parent, &asked_for, &request, &path).await?;
         let narrowed = asked_for.narrow(&place.bounds);
         let rights = narrowed.rights;
+        for refusal in &narrowed.refused {
+            self.record_refusal(&parent.permissions, refusal, &what)?;
+        }
         let session = SessionId::new(self.equipment.outfitter.new_id());
         let subject = Subject {
             session_id: session.clone(),
@@ -590,6 +591,31 @@ impl SubAgentManager {
             subject,
         };
         on_behalf.recorder().append(&entry).map(drop)
+    }
+
+    /// Records and shows that a right was refused; gives the reason.
+    fn record_refusal(
+        &self,
+        on_behalf: &Permissions,
+        refusal: &Refusal,
+        what: &AgentSpawn,
+    ) -> Result<String, RecordError> {
+        let target = what.view().target();
+        let entry = refusal.entry(on_behalf.subject(), &target);
+        let receipt = on_behalf.recorder().append(&entry)?;
+        let reason = on_behalf.recorder().mask(&entry.reason);
+        let notice = ItemDetails::PolicyDecision {
+            operation: entry.operation.to_string(),
+            target: on_behalf.recorder().mask(&target),
+            decision: entry.outcome.to_string(),
+            reason: reason.clone(),
+            rule: entry.rule,
+            evidence: entry.evidence.to_string(),
+            audit_seq: receipt.seq,
+        };
+        let items = on_behalf.items();
+        items.completed(items.new_id(), notice);
+        Ok(reason)
     }
 
     fn free_path(&self, parent: &AgentPath, name: &AgentName) -> AgentPath {

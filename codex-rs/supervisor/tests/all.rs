@@ -10,5 +10,6 @@
 mod all {
     mod agents;
     mod fixture;
+    mod graphs;
     mod schedules;
 }
