@@ -1,6 +1,7 @@
 //! `codex agents`: sub-agents, from the command line.
 
 mod list;
+mod run;
 
 use std::process::ExitCode;
 
@@ -10,5 +11,6 @@ use crate::failure::Failure;
 pub(crate) fn run(global: &Global, command: &Agents) -> Result<ExitCode, Failure> {
     match command {
         Agents::List(args) => list::run(global, args),
+        Agents::Run(args) => run::run(global, args),
     }
 }

@@ -489,7 +489,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .or_fail(Kind::Work)
 }
 
-fn private_temp() -> std::io::Result<tempfile::TempDir> {
+/// A directory of our own for temporary files, removed when it is dropped.
+pub(crate) fn private_temp() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("codex-").tempdir()
 }
 

@@ -458,7 +458,8 @@ impl SubAgentManager {
         equipped.extend(
             for_agents
                 .into_iter()
-                .filter(|tool| own.holds(&tool.spec().name)),
+                // Whatever its tools are, an agent may tell its parent something.
+                .filter(|tool| own.holds(&tool.spec().name) || tool.spec().name == "send_message"),
         );
         tools::reading(equipped, mailbox)
     }
