@@ -10,6 +10,7 @@
 mod all {
     mod agents_list;
     mod agents_md;
+    mod agents_run;
     mod audit;
     mod bad_input;
     mod commands;
@@ -29,6 +30,7 @@ mod all {
     mod sandbox_grants;
     mod search;
     mod small_models;
+    mod sub_agents;
     mod tools;
     mod view_image;
     mod wires;

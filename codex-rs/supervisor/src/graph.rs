@@ -104,8 +104,12 @@ pub async fn run(
         {
             let input = graph.input(ready);
             graph.slots[ready] = Slot::Working;
-            let node = &plan.nodes()[ready];
-            working.push(async move { (ready, attempts(manager, main, node, input).await) });
+            let node = plan.nodes()[ready].clone();
+            let name = node.name.to_string();
+            // A task of its own: what it holds, a lock say, it gives back also while this waits for
+            // something else.
+            let task = tokio::spawn(attempts(Arc::clone(manager), main.clone(), node, input));
+            working.push(async move { (ready, task.await.unwrap_or_else(|_| broken(name))) });
         }
         let Some((n, outcome)) = working.next().await else {
             break;
@@ -287,11 +291,23 @@ impl Graph<'_> {
     }
 }
 
+/// What is said of an agent whose task here broke down.
+fn broken(name: String) -> Outcome {
+    Outcome {
+        name,
+        agent: None,
+        fate: Fate::Failed,
+        why: Some("codex itself failed here; please report it".to_owned()),
+        attempts: 1,
+        report: None,
+    }
+}
+
 /// Begins an agent's task, and again while it fails and may.
 async fn attempts(
-    manager: &Arc<SubAgentManager>,
-    main: &Standing,
-    node: &Node,
+    manager: Arc<SubAgentManager>,
+    main: Standing,
+    node: Node,
     task: String,
 ) -> Outcome {
     let mut outcome = Outcome {
@@ -329,7 +345,7 @@ async fn attempts(
             task: task.clone(),
             writes: Writes::ApartUntilTaken,
         };
-        let agent = match manager.spawn(main, request).await {
+        let agent = match manager.spawn(&main, request).await {
             Ok(agent) => agent,
             Err(error) => {
                 outcome.why = Some(error.to_string());
