@@ -1,9 +1,7 @@
 //! The sub-agents of a run: what each is made of, and how what they do is shown.
 
 use std::env;
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +15,7 @@ use codex_protocol::model::{Item, Model, ModelStream, Prompt, ReasoningEffort};
 use codex_protocol::permission::{NeverAsk, Permissions};
 use codex_protocol::record::Recorder;
 use codex_protocol::security_profile::SecurityProfile;
+use codex_sandbox::private;
 use codex_supervisor::budget::Ledger;
 use codex_supervisor::catalog::{Catalog, Kind as AgentKind};
 use codex_supervisor::definitions::{Definitions, Sources};
@@ -285,10 +284,8 @@ impl Outfitter for Fitter {
             Directory::None => return Ok(None),
         };
         let directory = above.join(file_name(path));
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        for below in Worktree::DIRECTORIES {
-            builder.create(directory.join(below))?;
+        for below in Worktree::directories(&directory) {
+            private::directory(&below)?;
         }
         directory.canonicalize().map(Some)
     }

@@ -40,7 +40,7 @@ pub trait Outfitter: Send + Sync {
     fn new_id(&self) -> String;
 
     /// Makes a private directory for this agent with those of
-    /// [`Worktree::DIRECTORIES`](crate::worktree::Worktree::DIRECTORIES) in it, removed when the
+    /// [`Worktree::directories`](crate::worktree::Worktree::directories) in it, removed when the
     /// run ends; `None` where the run's profile writes nothing.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use codex_core::command::Workbench;
+use codex_core::command::{SHARED_MEMORY, Workbench};
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::spawn::Outcome;
@@ -115,8 +115,12 @@ impl Worktree {
         Ok(worktree)
     }
 
-    /// The directories below an agent's own that have to be there before [`Worktree::add`].
-    pub const DIRECTORIES: [&'static str; 2] = ["scratch", "temp"];
+    /// What has to be there before [`Worktree::add`] in a directory that is to be an agent's own.
+    #[must_use]
+    pub fn directories(directory: &Path) -> [PathBuf; 2] {
+        let temp = directory.join("temp");
+        [directory.join("scratch"), temp.join(SHARED_MEMORY)]
+    }
 
     /// Where the agent works.
     #[must_use]
@@ -234,7 +238,7 @@ impl Worktree {
             })?;
         let ran = self
             .workbench
-            .run(permissions.policy(), &recorded, PATIENCE, "worktree")
+            .run(permissions, &recorded, PATIENCE, "worktree")
             .await;
         let outcome = match &ran {
             Ok(ran) => json!(ran.outcome),

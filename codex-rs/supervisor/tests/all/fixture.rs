@@ -436,6 +436,7 @@ impl Run {
                 environment: Vec::new(),
                 set: Vec::new(),
                 temp: None,
+                audit_reads: false,
                 outputs: root.join("outputs"),
             }),
             catalog: Catalog::new(["general", "code"].map(|name| Kind {
