@@ -432,7 +432,7 @@ impl Work {
             };
             report.merged = self
                 .manager
-                .put_away(&self.parent, self.agent.path(), worktree, take)
+                .merge(&self.parent, self.agent.path(), worktree, take)
                 .await;
             report.time = begun.elapsed();
         }

@@ -13,6 +13,7 @@ use crate::narrow::RightsRequest;
 use crate::path::AgentPath;
 use crate::plan::{Node, OnFailure, Plan};
 use crate::report::{Ended, Report, SUMMARY, bounded};
+use crate::worktree::Take;
 
 /// How an agent of a plan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -240,18 +241,19 @@ impl Graph<'_> {
 
     async fn merge(&self, outcome: &mut Outcome) {
         let Some(path) = &outcome.agent else { return };
-        let on_behalf = &self.main.permissions;
-        let merged = match outcome.fate {
-            Fate::Completed => self.manager.take_over(on_behalf, path).await,
-            _ => self.manager.keep(on_behalf, path).await,
+        let take = match outcome.fate {
+            Fate::Completed => Take::Over,
+            _ => Take::Keep,
         };
+        let on_behalf = &self.main.permissions;
+        let merged = self.manager.take_over(on_behalf, path, take).await;
         let conflicts = merged.as_ref().is_some_and(|merged| merged.kept.is_some());
         if outcome.fate == Fate::Completed && conflicts {
             outcome.fate = Fate::Conflicted;
             outcome.why = Some("its changes do not fit what others changed".to_owned());
         }
-        if let Some(report) = &mut outcome.report {
-            report.merged = merged;
+        if let (Some(report), Some(merged)) = (&mut outcome.report, merged) {
+            report.merged = Some(merged);
         }
     }
 
@@ -330,7 +332,7 @@ async fn attempts(
             && let Some(path) = &outcome.agent
         {
             // The attempt's changes are its own, and the next one begins without them.
-            manager.keep(&main.permissions, path).await;
+            manager.take_over(&main.permissions, path, Take::Keep).await;
         }
         outcome.attempts += 1;
         let request = SpawnRequest {
@@ -359,6 +361,7 @@ async fn attempts(
         agent.done().await;
         // Its place is free for the next; its worktree stays until it is taken over.
         manager.end(agent.path()).await;
+        let failed = manager.collect(&main.permissions, agent.path()).await;
         outcome.report = agent.report();
         let how = outcome.report.as_ref().map(|report| report.how.clone());
         (outcome.fate, outcome.why) = match how {
@@ -366,6 +369,15 @@ async fn attempts(
             Some(Ended::Failed { why }) => (Fate::Failed, Some(why)),
             Some(Ended::Interrupted) | None => (Fate::Interrupted, None),
         };
+        if let Some(failed) = failed {
+            if outcome.fate == Fate::Completed {
+                outcome.fate = Fate::Conflicted;
+                outcome.why = Some("its changes could not be looked at".to_owned());
+            }
+            if let Some(report) = &mut outcome.report {
+                report.merged = Some(failed);
+            }
+        }
         if outcome.fate != Fate::Failed || main.cancel.is_cancelled() {
             break;
         }

@@ -37,7 +37,7 @@ use crate::path::{AgentName, AgentPath};
 use crate::report::{Merged, bounded};
 use crate::restart::RestartPolicy;
 use crate::tools;
-use crate::worktree::{Take, Worktree};
+use crate::worktree::{Take, Worktree, WorktreeError};
 
 /// How long agents have to end once they are told to: their turns end at once, their commands are
 /// killed with all they started, and each end is recorded. What takes longer is dropped, which ends
@@ -137,8 +137,9 @@ pub struct SubAgentManager {
     turnstiles: Turnstiles,
     roster: Mutex<BTreeMap<AgentPath, Listed>>,
     cancel: CancellationToken,
-    /// One merge at a time, since each looks at the workspace first.
-    merging: tokio::sync::Mutex<()>,
+    /// One merge at a time, since each looks at the workspace first; what only looks at it may do so
+    /// side by side.
+    merging: tokio::sync::RwLock<()>,
     /// Why the whole run has to end.
     fatal: Mutex<Option<String>>,
 }
@@ -160,7 +161,7 @@ impl SubAgentManager {
             slots: Slots::new(equipment.limits.agents),
             turnstiles: Turnstiles::new(&equipment.limits),
             roster: Mutex::default(),
-            merging: tokio::sync::Mutex::default(),
+            merging: tokio::sync::RwLock::default(),
             fatal: Mutex::default(),
             equipment,
             cancel,
@@ -515,34 +516,84 @@ impl SubAgentManager {
         self.fatal().map_or(Ok(()), Err)
     }
 
-    /// Takes over the changes of an agent that was started to write apart until then; `None` where
-    /// there are none.
-    pub async fn take_over(&self, parent: &Permissions, path: &AgentPath) -> Option<Merged> {
-        let worktree = lock(&self.roster).get(path)?.worktree.clone()?;
-        self.put_away(parent, path, &worktree, Take::Over).await
+    /// Looks what an agent changed that was started to write apart until its changes are taken over,
+    /// so that taking them over is quick. Gives what is to be told where that failed: they cannot
+    /// be taken over then.
+    pub async fn collect(&self, parent: &Permissions, path: &AgentPath) -> Option<Merged> {
+        let worktree = self.worktree(path)?;
+        self.collected(parent, path, &worktree).await
     }
 
-    /// Keeps the changes of an agent that did not end well, so that nothing is lost.
-    pub async fn keep(&self, parent: &Permissions, path: &AgentPath) -> Option<Merged> {
-        let worktree = lock(&self.roster).get(path)?.worktree.clone()?;
-        self.put_away(parent, path, &worktree, Take::Keep).await
+    /// Takes over what was collected of an agent's changes, or keeps it, so that nothing is lost;
+    /// `None` where there is nothing.
+    pub async fn take_over(
+        &self,
+        parent: &Permissions,
+        path: &AgentPath,
+        take: Take,
+    ) -> Option<Merged> {
+        let worktree = self.worktree(path)?;
+        self.put_away(parent, path, &worktree, take).await
     }
 
-    pub(crate) async fn put_away(
+    fn worktree(&self, path: &AgentPath) -> Option<Arc<Worktree>> {
+        lock(&self.roster).get(path)?.worktree.clone()
+    }
+
+    /// Collects the changes of an agent and puts them away.
+    pub(crate) async fn merge(
         &self,
         parent: &Permissions,
         path: &AgentPath,
         worktree: &Worktree,
         take: Take,
     ) -> Option<Merged> {
-        let _one_at_a_time = self.merging.lock().await;
+        match self.collected(parent, path, worktree).await {
+            Some(failed) => Some(failed),
+            None => self.put_away(parent, path, worktree, take).await,
+        }
+    }
+
+    /// Collects; gives what is to be told where that failed.
+    async fn collected(
+        &self,
+        parent: &Permissions,
+        path: &AgentPath,
+        worktree: &Worktree,
+    ) -> Option<Merged> {
+        let error = worktree.collect(parent).await.err()?;
+        Some(self.not_merged(parent, path, worktree, &error))
+    }
+
+    /// What is told where git failed: the worktree stays.
+    fn not_merged(
+        &self,
+        parent: &Permissions,
+        path: &AgentPath,
+        worktree: &Worktree,
+        error: &WorktreeError,
+    ) -> Merged {
+        let merged = Merged {
+            conflicts: vec![error.to_string()],
+            kept: Some(worktree.place().display().to_string()),
+            ..Merged::default()
+        };
+        self.equipment.outfitter.keep_directories();
+        self.record_merge(parent, path, &merged);
+        merged
+    }
+
+    async fn put_away(
+        &self,
+        parent: &Permissions,
+        path: &AgentPath,
+        worktree: &Worktree,
+        take: Take,
+    ) -> Option<Merged> {
+        let _one_at_a_time = self.merging.write().await;
         let merged = match worktree.merge(parent, take).await {
             Ok(merged) => merged,
-            Err(error) => Merged {
-                conflicts: vec![error.to_string()],
-                kept: Some(worktree.place().display().to_string()),
-                ..Merged::default()
-            },
+            Err(error) => return Some(self.not_merged(parent, path, worktree, &error)),
         };
         if merged == Merged::default() {
             return None;
@@ -550,10 +601,14 @@ impl SubAgentManager {
         if merged.kept.is_some() && !worktree.is_lasting() {
             self.equipment.outfitter.keep_directories();
         }
-        let whole = merged.kept.is_none();
-        let (outcome, why) = match whole {
-            true => (Outcome::Allowed, "its changes were taken over"),
-            false => (
+        self.record_merge(parent, path, &merged);
+        Some(merged)
+    }
+
+    fn record_merge(&self, parent: &Permissions, path: &AgentPath, merged: &Merged) {
+        let (outcome, why) = match merged.kept {
+            None => (Outcome::Allowed, "its changes were taken over"),
+            Some(_) => (
                 Outcome::Denied,
                 "its changes were not taken over, and are kept",
             ),
@@ -564,7 +619,6 @@ impl SubAgentManager {
         if let Err(error) = told {
             self.fail(&Fatal(error));
         }
-        Some(merged)
     }
 
     /// Writes down what befell an agent, on behalf of whoever it belongs to.
@@ -678,7 +732,7 @@ impl SubAgentManager {
         workbench.temp = directory.as_ref().map(|directory| directory.join("temp"));
         let mut worktree = None;
         if let (Some(directory), true) = (&directory, request.writes != Writes::InPlace) {
-            let _one_at_a_time = self.merging.lock().await;
+            let _no_merge = self.merging.read().await;
             let added = Worktree::add(
                 &parent.permissions,
                 &self.equipment.workbench,

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use codex_core::command::{SHARED_MEMORY, Workbench};
@@ -44,11 +44,18 @@ pub struct Worktree {
     scratch: PathBuf,
     temp: PathBuf,
     admin: PathBuf,
-    /// The commit that the agent's changes are seen from.
-    base: Mutex<String>,
+    state: Mutex<State>,
     reference: String,
     /// Whether the store lies in the workspace and outlasts the run.
     lasting: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// The commit that the agent's changes are seen from.
+    base: String,
+    /// The commit that has those which were collected and not put away yet.
+    collected: Option<String>,
 }
 
 /// What to do with an agent's changes.
@@ -89,7 +96,7 @@ impl Worktree {
             scratch: directory.join("scratch"),
             temp: directory.join("temp"),
             admin: PathBuf::new(),
-            base: Mutex::default(),
+            state: Mutex::default(),
             reference: format!("refs/codex/agents/{session}/{path}"),
             lasting,
         };
@@ -111,7 +118,7 @@ impl Worktree {
         };
         let (base, admin) = (value("base ")?, value("admin ")?);
         worktree.admin = PathBuf::from(admin);
-        worktree.base = Mutex::new(base);
+        worktree.state().base = base;
         Ok(worktree)
     }
 
@@ -140,38 +147,56 @@ impl Worktree {
         self.lasting
     }
 
-    /// Takes over what the agent changed since it began or since the last time, whole or not at
-    /// all.
+    /// Looks what the agent changed since it began or since the last time that it was taken over;
+    /// whether there is anything. It touches nothing that others work with.
     ///
     /// # Errors
-    /// [`WorktreeError`]; the worktree is as it was then.
+    /// [`WorktreeError`].
+    pub async fn collect(&self, permissions: &Permissions) -> Result<bool, WorktreeError> {
+        let base = self.state().base.clone();
+        let paths = [self.place.clone(), self.scratch.clone(), self.admin.clone()];
+        let lines = self.git(permissions, "collect", &paths, &[&base]).await?;
+        let theirs = lines.iter().find_map(|line| line.strip_prefix("theirs "));
+        let collected = match (theirs, lines.iter().any(|line| line == "unchanged")) {
+            (Some(theirs), _) => Some(theirs.to_owned()),
+            (None, true) => None,
+            (None, false) => {
+                return Err(WorktreeError::Failed(format!(
+                    "git did not say what changed in '{}': {}",
+                    self.place.display(),
+                    bounded(&lines.join("; "), 400)
+                )));
+            }
+        };
+        let changed = collected.is_some();
+        self.state().collected = collected;
+        Ok(changed)
+    }
+
+    /// Takes over what was collected, whole or not at all. Nothing where nothing was.
+    ///
+    /// # Errors
+    /// [`WorktreeError`]; the workspace is as it was then.
     pub async fn merge(
         &self,
         permissions: &Permissions,
         take: Take,
     ) -> Result<Merged, WorktreeError> {
-        let base = self
-            .base
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let arguments = [
-            self.workspace.clone(),
-            self.place.clone(),
-            self.scratch.clone(),
-            self.admin.clone(),
-        ];
+        let mut merged = Merged::default();
+        let State { base, collected } = self.state().clone();
+        let Some(theirs) = collected else {
+            return Ok(merged);
+        };
+        let paths = [self.workspace.clone(), self.scratch.clone()];
         let how = match take {
             Take::Over => "take",
             Take::Keep => "keep",
         };
-        let more = [base.as_str(), &self.reference, how];
-        let mut merged = Merged::default();
-        for line in self.git(permissions, "merge", &arguments, &more).await? {
+        let more = [base.as_str(), &theirs, &self.reference, how];
+        let mut taken = false;
+        for line in self.git(permissions, "merge", &paths, &more).await? {
             match line.split_once(' ') {
-                Some(("merged", commit)) => {
-                    commit.clone_into(&mut self.base.lock().unwrap_or_else(PoisonError::into_inner))
-                }
+                None if line == "merged" => taken = true,
                 Some(("file", file)) => merged.files.push(file.to_owned()),
                 Some(("conflict", file)) => merged.conflicts.push(file.to_owned()),
                 Some(("kept", reference)) => {
@@ -183,7 +208,21 @@ impl Worktree {
                 _ => {}
             }
         }
+        if !taken && merged.kept.is_none() {
+            return Err(WorktreeError::Failed(
+                "git did not say whether it merged".to_owned(),
+            ));
+        }
+        let mut state = self.state();
+        state.collected = None;
+        if taken {
+            state.base = theirs;
+        }
         Ok(merged)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the worktree away. What was kept stays.

@@ -39,34 +39,41 @@ case $action in
         printf 'base %s\n' "$base"
         printf 'admin %s\n' "$(git -C "$place" rev-parse --absolute-git-dir)"
         ;;
-    # merge STORE WORKSPACE PLACE SCRATCH ADMIN BASE REF HOW: takes what PLACE has over BASE into
+    # collect STORE PLACE SCRATCH ADMIN BASE: a commit of what PLACE has over BASE.
+    collect)
+        place=$3 scratch=$4 admin=$5 base=$6
+        theirs=$(snapshot "$admin" "$place" "$scratch/index" "$base")
+        if GIT_DIR=$store g diff-tree --quiet "$base" "$theirs"; then
+            printf 'unchanged\n'
+        else
+            printf 'theirs %s\n' "$theirs"
+        fi
+        ;;
+    # merge STORE WORKSPACE SCRATCH BASE THEIRS REF HOW: takes what THEIRS has over BASE into
     # WORKSPACE, whole or not at all; what is not taken over is kept under REF. HOW is `take`, or
     # `keep` to keep it only.
     merge)
-        workspace=$3 place=$4 scratch=$5 admin=$6 base=$7 ref=$8 how=$9
-        theirs=$(snapshot "$admin" "$place" "$scratch/index" "$base")
+        workspace=$3 scratch=$4 base=$5 theirs=$6 ref=$7 how=$8
         export GIT_DIR=$store
-        if g diff-tree --quiet "$base" "$theirs"; then
-            printf 'unchanged\n'
-            exit 0
-        fi
         if [ "$how" = take ]; then
             head=$(g rev-parse -q --verify 'HEAD^{commit}' 2>/dev/null || true)
             ours=$(snapshot "$store" "$workspace" "$scratch/index" "$head")
-            if merged=$(g merge-tree --write-tree --name-only --no-messages --merge-base="$base" "$ours" "$theirs"); then
+            if g merge-tree --write-tree --name-only --no-messages --merge-base="$base" "$ours" "$theirs" >"$scratch/merged"; then
+                merged=$(sed 1q "$scratch/merged")
                 g diff-tree -p --binary --full-index --no-renames "$ours" "$merged" >"$scratch/patch"
-                g diff-tree -r --name-only --no-renames "$ours" "$merged" | head -n 200 >"$scratch/files"
+                g diff-tree -r --name-only --no-renames "$ours" "$merged" >"$scratch/files"
                 if [ ! -s "$scratch/patch" ] || (cd -- "$workspace" && GIT_WORK_TREE=$workspace g apply --whitespace=nowarn "$scratch/patch" >/dev/null 2>&1); then
-                    printf 'merged %s\n' "$theirs"
-                    sed 's/^/file /' "$scratch/files"
+                    printf 'merged\n'
+                    sed -e 's/^/file /' -e 200q "$scratch/files"
                     exit 0
                 fi
-                sed 's/^/conflict /' "$scratch/files"
+                sed -e 's/^/conflict /' -e 200q "$scratch/files"
             else
-                printf '%s\n' "$merged" | sed 1d | head -n 200 | sed '/^$/d; s/^/conflict /'
+                sed -e 1d -e '/^$/d' -e 's/^/conflict /' -e 200q "$scratch/merged"
             fi
         else
-            g diff-tree -r --name-only --no-renames "$base" "$theirs" | head -n 200 | sed 's/^/conflict /'
+            g diff-tree -r --name-only --no-renames "$base" "$theirs" >"$scratch/files"
+            sed -e 's/^/conflict /' -e 200q "$scratch/files"
         fi
         g update-ref "$ref" "$theirs"
         printf 'kept %s\n' "$ref"
