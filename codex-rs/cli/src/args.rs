@@ -179,6 +179,9 @@ pub(crate) enum Command {
     Exec(Box<Exec>),
     /// Run any command inside a profile
     Sandbox(Sandbox),
+    /// Sub-agents: run several beside one another, and see which types there are
+    #[command(subcommand)]
+    Agents(Agents),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(Audit),
@@ -277,13 +280,17 @@ pub(crate) struct ExecFlags {
     #[arg(long, global = true)]
     pub(crate) print_audit_head: bool,
 
-    /// Play the model's side from a recording
+    /// Play the model's side from a recording (with --sub-agents, a directory of NAME.ndjson files)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) replay: Option<PathBuf>,
 
-    /// Record the model's side
+    /// Record the model's side (with --sub-agents, a directory)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) record: Option<PathBuf>,
+
+    /// Let the model start agents of its own, within its rights and limits ('codex agents list')
+    #[arg(long, global = true)]
+    pub(crate) sub_agents: bool,
 
     /// Keep no session
     #[arg(long, global = true)]
@@ -314,6 +321,108 @@ pub(crate) struct Resume {
     /// The newest session
     #[arg(long)]
     pub(crate) last: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agents {
+    /// Show every type of agent, where it comes from and what was taken from it
+    List(AgentsList),
+    /// Run a plan of agents, or one task by several of them
+    Run(Box<AgentsRun>),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex agents run 'review the last commit' --agents review,security
+  codex agents run plan.toml --profile workspace-write --max-concurrent 4
+  codex agents run plan.toml --json > events.ndjson
+
+A plan is a TOML file of [[agent]] tables: name, task, and if you like type, after, retries, profile and
+budget (docs/agents.md). Agents that write do so in a git worktree each; what they changed is taken over
+in the plan's order, and what does not fit is kept and told.
+Exit: 0 all done and taken over, 1 an agent failed or its changes did not fit, 2 usage, 3 refused by policy,
+4 the profile cannot be enforced here, 130 interrupted.")]
+pub(crate) struct AgentsRun {
+    /// A plan (a file that ends in .toml), or a task
+    #[arg(value_name = "PLAN.toml|TASK")]
+    pub(crate) what: String,
+
+    /// The types of the agents that do the task beside one another [default: general]
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    pub(crate) agents: Vec<String>,
+
+    /// How many agents work at a time [default: 8, or what the plan says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) max_concurrent: Option<u16>,
+
+    /// When an agent fails: stop the others, or continue with what does not come after it
+    /// [default: stop, or what the plan says]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) on_failure: Option<OnFailureWord>,
+
+    /// Print events as JSON lines, each with its agent and that agent's parent
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Another directory that counts as workspace
+    #[arg(long, value_name = "DIR")]
+    pub(crate) add_dir: Vec<PathBuf>,
+
+    /// Stop after this many model requests, of all agents together
+    #[arg(long, value_name = "N")]
+    pub(crate) max_turns: Option<u32>,
+
+    /// Stop after this many tokens, read and written, of all agents together
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u64>,
+
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
+
+    /// Print the audit log's head on stderr at the end, to keep elsewhere
+    #[arg(long)]
+    pub(crate) print_audit_head: bool,
+
+    /// Play the model's side from this directory: NAME.ndjson for each agent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) replay: Option<PathBuf>,
+
+    /// Record the model's side in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Keep no sessions
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+}
+
+/// What follows when an agent fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailureWord {
+    /// The others are ended.
+    Stop,
+    /// Only what comes after it does not begin.
+    Continue,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  codex agents list
+  codex agents list --profile workspace-write    what each type gets under that profile
+  codex agents list --json | jq '.agents[] | {name, origin}'
+
+Your own types are files in ~/.codex/agents; a project's, in .codex/agents, only narrow.")]
+pub(crate) struct AgentsList {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) grants: Grants,
 }
 
 #[derive(Args, Debug)]

@@ -190,6 +190,7 @@ fn turn(
         items,
         schema: None,
         limits: TurnLimits::default(),
+        crew: None,
     };
     let input = vec![Content::Text {
         text: request.to_owned(),

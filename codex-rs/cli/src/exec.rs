@@ -6,25 +6,29 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use codex_core::agents_md;
 use codex_core::output_schema::OutputSchema;
 use codex_core::session::{Parts, Session, TurnEnd, TurnError, TurnLimits};
-use codex_core::small_models::{self, Told};
 use codex_core::store::{Header, Store, Stored};
-use codex_core::{agents_md, image, instructions, tools, window};
 use codex_protocol::event::{Event, EventSink, ItemDetails};
 use codex_protocol::ids::SessionId;
-use codex_protocol::model::{Content, Item};
+use codex_protocol::model::{Content, Item, Model};
+use codex_protocol::record::Recorder;
 use codex_protocol::security_profile::SecurityProfile;
-use codex_sandbox::plan::{CannotEnforce, Limits, Terminal};
+use codex_sandbox::plan::{self, CannotEnforce, Terminal};
 use codex_sandbox::signals::Signals;
+use codex_supervisor::limits::Limits;
+use codex_supervisor::narrow::Budget;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Exec, ExecCommand, ExecFlags, Global};
-use crate::config::{Instructions, ToolSchema};
+use crate::config::Instructions;
+use crate::crew::{self, Crew, Main, SharedModel};
+use crate::equip::Equipped;
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print::{self, Painter, Style};
 use crate::progress::{JsonLines, People};
-use crate::provider;
+use crate::provider::{self, Recordings};
 use crate::setup::{self, Base, Setup, Watch};
 use crate::telemetry::Watched;
 
@@ -64,8 +68,12 @@ fn go(
     which: &Which,
     prompt: Option<String>,
 ) -> Result<ExitCode, Failure> {
-    let base = Base::new(global, &flags.grants, &flags.add_dir)?;
+    let base = Arc::new(Base::new(global, &flags.grants, &flags.add_dir)?);
     let mut watched = Watched::begin(global, &base, "exec");
+    let recordings = Recordings {
+        replay: flags.replay.clone(),
+        record: flags.record.clone(),
+    };
     let schema = flags
         .output_schema
         .as_deref()
@@ -101,23 +109,8 @@ fn go(
     )?;
     watched.connect(&setup.permissions)?;
     let earlier = resumed.as_ref().map(|(_, stored)| &stored.header);
-    let chosen = provider::choose(&base, flags, earlier, &setup.permissions)?;
-    // A profile that cannot be enforced is told before the model is asked, not with the first
-    // command.
-    let planned = setup.workbench.plan(
-        setup.permissions.policy(),
-        Terminal::None,
-        Limits::default(),
-    );
-    match planned {
-        Ok((_, report)) => print::level(global, &report),
-        // The person accepted that: codex's own tools stand behind the gate, and each command is
-        // refused.
-        Err(error @ CannotEnforce::Nothing(_)) => {
-            print::warning(global.color, &error.to_string());
-        }
-        Err(error) => return Err(Failure::new(Kind::CannotEnforce, error)),
-    }
+    let chosen = provider::choose(&base, &recordings.of("main"), earlier, &setup.permissions)?;
+    check_level(global, &setup)?;
 
     if !flags.json {
         let painter = Painter::for_stderr(global.color);
@@ -135,12 +128,26 @@ fn go(
     });
     let (store, items) = open_store(flags, &base, &chosen, session, resumed)?;
     let input = content(prompt, flags, &setup)?;
+    let crew = if flags.sub_agents {
+        let painter = Painter::for_stderr(global.color);
+        Some(crew::Wanted {
+            watcher: crew::watcher(flags.json, painter, global.verbose),
+            recordings,
+            ephemeral: flags.ephemeral,
+            limits: Limits::default(),
+            catalog: crew::catalog(global, &base)?.0,
+            base: Arc::clone(&base),
+        })
+    } else {
+        None
+    };
     let conversation = Conversation {
         chosen,
         store,
         items,
         schema,
         limits: limits(flags),
+        crew,
     };
     let run = || converse(&base, setup, conversation, input);
     let (ended, _) = watched.span().in_scope(run)?;
@@ -149,6 +156,26 @@ fn go(
         crate::audit::note_head(&base.audit_path)?;
     }
     finish(flags, ended)
+}
+
+/// Tells of a profile that cannot be enforced before the model is asked, not with the first
+/// command.
+pub(crate) fn check_level(global: &Global, setup: &Setup) -> Result<(), Failure> {
+    let planned = setup.workbench.plan(
+        setup.permissions.policy(),
+        Terminal::None,
+        plan::Limits::default(),
+    );
+    match planned {
+        Ok((_, report)) => print::level(global, &report),
+        // The person accepted that: codex's own tools stand behind the gate, and each command is
+        // refused.
+        Err(error @ CannotEnforce::Nothing(_)) => {
+            print::warning(global.color, &error.to_string());
+        }
+        Err(error) => return Err(Failure::new(Kind::CannotEnforce, error)),
+    }
+    Ok(())
 }
 
 /// What a turn goes on from.
@@ -163,6 +190,8 @@ pub(crate) struct Conversation {
     pub(crate) schema: Option<OutputSchema>,
     /// How far the turn may go.
     pub(crate) limits: TurnLimits,
+    /// The sub-agents that the model may start, if it may.
+    pub(crate) crew: Option<crew::Wanted>,
 }
 
 /// Runs one turn to its end, or to a person's Ctrl-C. Gives the conversation back beside how the
@@ -174,39 +203,15 @@ pub(crate) fn converse(
     mut input: Vec<Content>,
 ) -> Result<(Result<TurnEnd, TurnError>, Vec<Item>), Failure> {
     let workspace = base.places().workspace.clone();
+    let recorder: Arc<dyn Recorder> = Arc::clone(&setup.log) as _;
     let (permissions, workbench, kept) = setup.into_parts();
-    let settings = base
-        .loaded
-        .config
-        .models
-        .get(&conversation.chosen.model_name);
-    let context_window = settings
-        .and_then(|s| s.context_window)
-        .or(base.loaded.config.context_window)
-        .unwrap_or_else(|| window::of_model(&conversation.chosen.model_name));
-    let handling = small_models::of_model(&conversation.chosen.model_name);
-    let told = settings
-        .and_then(|s| s.instructions)
-        .unwrap_or(match handling.told {
-            Told::Full => Instructions::Full,
-            Told::Short => Instructions::Short,
-            Told::Nothing => Instructions::None,
-        });
-    let mut offered = tools::built_in(&workbench, &workspace);
-    // A small model that does with few tools gets this one only if its settings say so.
-    let takes_images = settings.and_then(|s| s.images).unwrap_or_else(|| {
-        handling.tools.is_none() && image::taken_by(&conversation.chosen.model_name)
-    });
-    let names = settings.and_then(|s| s.tools.as_ref());
-    match (names, handling.tools) {
-        (Some(names), _) => offered.retain(|tool| names.contains(&tool.spec().name)),
-        (None, Some(few)) => offered.retain(|tool| few.contains(&tool.spec().name.as_str())),
-        (None, None) => {}
-    }
-    if takes_images && names.is_none_or(|names| names.iter().any(|n| n == "view_image")) {
-        offered.push(Box::new(tools::ViewImage::new(workspace.clone())));
-    }
-    if conversation.items.is_empty() && told != Instructions::None {
+    let mut equipped = Equipped::new(
+        base,
+        &workbench,
+        &workspace,
+        &conversation.chosen.model_name,
+    );
+    if conversation.items.is_empty() && equipped.told != Instructions::None {
         let found = agents_md::load(&permissions, &base.places().codex_home, &workspace)
             .map_err(Failure::refused)?;
         for message in found.notices {
@@ -216,32 +221,46 @@ pub(crate) fn converse(
         // In the person's first message, so that it stays where it is in every request.
         input.splice(0..0, found.text.map(|text| Content::Text { text }));
     }
+    let interrupt = CancellationToken::new();
+    let mut model = conversation.chosen.model;
+    let mut crew = None;
+    if let Some(wanted) = conversation.crew {
+        let shared: Arc<dyn Model> = Arc::from(model);
+        let main = Main {
+            permissions: &permissions,
+            recorder,
+            workbench: &workbench,
+            cancel: interrupt.clone(),
+            budget: budget(&conversation.limits),
+        };
+        let side = Some((Arc::clone(&shared), conversation.chosen.model_name.clone()));
+        let made = Crew::new(wanted, main, side, conversation.chosen.effort)?;
+        model = made
+            .manager
+            .meter(Box::new(SharedModel(shared)), &made.main.ledger);
+        equipped.tools = made
+            .manager
+            .equip(equipped.tools, &made.main, &made.mailbox);
+        crew = Some(made);
+    }
     let parts = Parts {
-        instructions: match told {
-            Instructions::Full => instructions::full(permissions.policy()),
-            Instructions::Short => instructions::short(permissions.policy()),
-            Instructions::None => String::new(),
-        },
-        compact_schemas: settings
-            .and_then(|s| s.schema)
-            .map_or(handling.compact, |s| s == ToolSchema::Compact),
-        tools: offered,
+        instructions: equipped.instructions(permissions.policy()),
+        compact_schemas: equipped.compact_schemas,
+        tools: equipped.tools,
         permissions,
-        model: conversation.chosen.model,
+        model,
         model_name: conversation.chosen.model_name,
         effort: conversation.chosen.effort,
         output_schema: conversation.schema,
         store: conversation.store,
         items: conversation.items,
         limits: conversation.limits,
-        context_window,
+        context_window: equipped.context_window,
     };
     let runtime = setup::runtime()?;
     let ended = runtime.block_on(async {
-        let interrupt = CancellationToken::new();
-        let mut signals = Signals::handle().or_fail(Kind::Work)?;
         let mut session = Session::new(parts).or_fail(Kind::Work)?;
-        let ended = {
+        let turn = async {
             let turn = session.turn(input, &interrupt);
             let lost = kept.lost();
             tokio::pin!(turn, lost);
@@ -253,10 +272,17 @@ pub(crate) fn converse(
                         unrecorded = Some(TurnError::from(error));
                         interrupt.cancel();
                     }
-                    _ = signals.next() => interrupt.cancel(),
                 }
             }
         };
+        let mut ended = until_signalled(&interrupt, turn).await?;
+        if let Some(crew) = &crew {
+            // However the turn ended, no agent goes on behind it.
+            let left = crew.manager.shut_down(&crew.main).await;
+            if let (Err(why), Ok(_)) = (left, &ended) {
+                ended = Err(TurnError::NotPermitted(why));
+            }
+        }
         let (items, left) = session.end().await;
         Ok((
             ended.and_then(|end| left.map(|()| end).map_err(TurnError::from)),
@@ -265,7 +291,34 @@ pub(crate) fn converse(
     });
     // A resolver that hangs in its own thread must not keep us from ending.
     runtime.shutdown_background();
+    if crew.is_some_and(|crew| crew.keeps_directories()) {
+        kept.keep_directory();
+    }
     ended
+}
+
+/// Runs the work to its end; a person's Ctrl-C, or a request to end, interrupts it.
+pub(crate) async fn until_signalled<T>(
+    interrupt: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut signals = Signals::handle().or_fail(Kind::Work)?;
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            _ = signals.next() => interrupt.cancel(),
+        }
+    }
+}
+
+/// A turn's limits, as what a tree of agents may use up.
+fn budget(limits: &TurnLimits) -> Budget {
+    Budget {
+        turns: Some(limits.requests),
+        tokens: limits.tokens,
+        time: limits.time,
+    }
 }
 
 fn finish(flags: &ExecFlags, ended: Result<TurnEnd, TurnError>) -> Result<ExitCode, Failure> {

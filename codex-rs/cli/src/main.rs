@@ -1,12 +1,15 @@
 //! The `codex` binary: reads what was typed, resolves what it means, and only then builds
 //! anything.
 
+mod agents;
 mod args;
 mod audit;
 mod config;
+mod crew;
 mod demo;
 mod doctor;
 mod egress;
+mod equip;
 mod exec;
 mod failure;
 mod image;
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Exec(exec) => exec::run(global, *exec),
         Command::Sandbox(sandbox) => sandbox::run(global, &sandbox),
+        Command::Agents(command) => agents::run(global, &command),
         Command::Audit(command) => audit::run(global, &command),
         Command::Policy(command) => policy::run(global, &command),
         Command::Config(command) => policy::show_config(global, &command),

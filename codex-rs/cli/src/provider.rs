@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codex_core::store::Header;
@@ -17,7 +17,6 @@ use codex_protocol::request::ModelRequest;
 use codex_sandbox::private;
 use serde_json::Value;
 
-use crate::args::ExecFlags;
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::setup::{Base, variable};
@@ -35,18 +34,43 @@ pub(crate) struct Chosen {
 /// How long a local server may take to accept a connection.
 const LOCAL_PATIENCE: Duration = Duration::from_millis(200);
 
+/// Where the model's side is recorded, or played from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recordings {
+    /// Played from here: a file, or a directory with a file for each agent.
+    pub(crate) replay: Option<PathBuf>,
+    /// Written here, in the same way.
+    pub(crate) record: Option<PathBuf>,
+}
+
+impl Recordings {
+    /// Those of one agent: where there is a directory, the file in it that has the agent's name.
+    pub(crate) fn of(&self, agent: &str) -> Self {
+        let file = |path: &Option<PathBuf>| {
+            let path = path.clone()?;
+            Some(match path.is_dir() {
+                true => path.join(format!("{agent}.ndjson")),
+                false => path,
+            })
+        };
+        Self {
+            replay: file(&self.replay),
+            record: file(&self.record),
+        }
+    }
+}
+
 /// Chooses the model. A resumed session goes on with its own unless this run names another.
 pub(crate) fn choose(
     base: &Base,
-    flags: &ExecFlags,
+    recordings: &Recordings,
     resumed: Option<&Header>,
     permissions: &Permissions,
 ) -> Result<Chosen, Failure> {
     let config = &base.loaded.config;
     let effort = config.reasoning_effort;
-    if let Some(path) = &flags.replay {
-        let replay = Replay::open(path).or_fail(Kind::Usage)?;
-        let model: Box<dyn Model> = Box::new(replay);
+    if let Some(path) = &recordings.replay {
+        let model = replayed(path)?;
         let model_name = config
             .model
             .clone()
@@ -57,7 +81,7 @@ pub(crate) fn choose(
                 model_name,
                 effort,
             },
-            flags,
+            recordings,
         );
     }
     let resumed_provider = resumed
@@ -83,12 +107,18 @@ pub(crate) fn choose(
             model_name,
             effort,
         },
-        flags,
+        recordings,
     )
 }
 
-fn recorded(chosen: Chosen, flags: &ExecFlags) -> Result<Chosen, Failure> {
-    let Some(path) = &flags.record else {
+/// A model that plays this recording.
+pub(crate) fn replayed(path: &Path) -> Result<Box<dyn Model>, Failure> {
+    Ok(Box::new(Replay::open(path).or_fail(Kind::Usage)?))
+}
+
+/// The model's side, recorded where that is wanted.
+pub(crate) fn recorded(chosen: Chosen, recordings: &Recordings) -> Result<Chosen, Failure> {
+    let Some(path) = &recordings.record else {
         return Ok(chosen);
     };
     let name = path.display().to_string();

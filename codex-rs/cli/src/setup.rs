@@ -322,10 +322,15 @@ pub(crate) struct Kept {
     /// The proxy, where hosts may be reached.
     pub(crate) egress: Option<Egress>,
     /// Removed when the run ends.
-    _temp: Option<tempfile::TempDir>,
+    temp: Option<tempfile::TempDir>,
 }
 
 impl Kept {
+    /// Leaves the private temporary directory where it is.
+    pub(crate) fn keep_directory(self) {
+        self.temp.map(tempfile::TempDir::keep);
+    }
+
     /// As [`Setup::lost`].
     pub(crate) fn lost(&self) -> impl Future<Output = RecordError> + use<> {
         let lost = self.egress.as_ref().and_then(Egress::lost);
@@ -424,10 +429,7 @@ impl Bench {
             policy: base.policy.with_own(layer),
             session,
             workbench,
-            kept: Kept {
-                egress,
-                _temp: temp,
-            },
+            kept: Kept { egress, temp },
         })
     }
 
@@ -539,7 +541,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .or_fail(Kind::Work)
 }
 
-fn private_temp() -> std::io::Result<tempfile::TempDir> {
+/// A directory of our own for temporary files, removed when it is dropped.
+pub(crate) fn private_temp() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("codex-").tempdir()
 }
 
@@ -587,6 +590,7 @@ fn record_widening(
             Right::Exec(path) | Right::ExecTree(path) => ("exec", path.display().to_string()),
             Right::Host(host) => ("host", host.clone()),
             Right::DenyHost(host) => ("deny host", host.clone()),
+            Right::OnlyHosts(hosts) => ("only hosts", hosts.join(" ")),
             Right::Tunnel(host) => ("tunnel", host.clone()),
             Right::ReadPost(name) => ("read by POST", name.clone()),
             Right::PrivateHost(host) => ("private addresses of", host.clone()),

@@ -8,7 +8,9 @@
 )]
 
 mod all {
+    mod agents_list;
     mod agents_md;
+    mod agents_run;
     mod audit;
     mod bad_input;
     mod commands;
@@ -28,6 +30,7 @@ mod all {
     mod sandbox_grants;
     mod search;
     mod small_models;
+    mod sub_agents;
     mod telemetry;
     mod telemetry_delivery;
     mod tools;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use codex_protocol::model::Item;
 use codex_protocol::permission::Permissions;
-use codex_protocol::tool::{Access, Fatal, Tool, ToolCall, ToolOutput};
+use codex_protocol::tool::{Access, BoxFuture, Fatal, Tool, ToolCall, ToolOutput};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -56,7 +56,11 @@ impl Answering<'_> {
         let (run, beyond) = calls.split_at(calls.len().min(CALLS_PER_ANSWER));
         let mut left = run.len();
         for batch in run.chunk_by(|a, b| self.reads(a) && self.reads(b)) {
-            let running = batch.iter().map(|call| self.call(call));
+            // Boxed, so that the compiler sees that a turn may move between threads.
+            let running: Vec<BoxFuture<'_, Result<ToolOutput, Fatal>>> = batch
+                .iter()
+                .map(|call| Box::pin(self.call(call)) as BoxFuture<'_, Result<ToolOutput, Fatal>>)
+                .collect();
             let mut answers = Some(stream::iter(running).buffered(SIDE_BY_SIDE));
             for call in batch {
                 let next = async {

@@ -152,6 +152,30 @@ pub const RULES: &[(Rule, &str)] = &[
     ),
     (rule::APPROVAL_REFUSED, "the person refused"),
     (rule::APPROVAL_GIVEN, "the person approved"),
+    (
+        rule::AGENT_RIGHTS,
+        "a sub-agent gets no right that its parent does not have",
+    ),
+    (
+        rule::AGENT_SPAWN,
+        "a sub-agent may start, within its parent's rights",
+    ),
+    (
+        rule::AGENT_LIMIT,
+        "there are so many sub-agents, so deep, and with so much of the budget",
+    ),
+    (
+        rule::AGENT_CANCEL,
+        "a sub-agent was ended before it was done",
+    ),
+    (
+        rule::AGENT_MAILBOX,
+        "a message to an agent was dropped: its mailbox was full or closed",
+    ),
+    (
+        rule::AGENT_MERGE,
+        "what a sub-agent changed was merged, or kept where it conflicts",
+    ),
 ];
 
 /// The rules' ids.
@@ -236,6 +260,18 @@ pub mod rule {
     pub const APPROVAL_REFUSED: Rule = Rule("approval.refused");
     /// The person said yes.
     pub const APPROVAL_GIVEN: Rule = Rule("approval.given");
+    /// A sub-agent that asks for more than its parent has.
+    pub const AGENT_RIGHTS: Rule = Rule("agent.rights");
+    /// A sub-agent within its parent's rights.
+    pub const AGENT_SPAWN: Rule = Rule("agent.spawn");
+    /// No place, depth or budget for another sub-agent.
+    pub const AGENT_LIMIT: Rule = Rule("agent.limit");
+    /// A sub-agent ended from outside.
+    pub const AGENT_CANCEL: Rule = Rule("agent.cancel");
+    /// A message that was dropped.
+    pub const AGENT_MAILBOX: Rule = Rule("agent.mailbox");
+    /// A sub-agent's changes.
+    pub const AGENT_MERGE: Rule = Rule("agent.merge");
 }
 
 /// The smallest step that would allow what was not allowed. Displays as what to type.

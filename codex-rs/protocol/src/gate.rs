@@ -84,6 +84,8 @@ fn decide_in(layer: &Layer, request: Request<'_>) -> Decision {
         Request::ResourceLimit(limit) => kernel::resource_limit(verdict, limit),
         Request::ModelRequest(model) => model_request(verdict, model),
         Request::TelemetryExport(export) => telemetry_export(verdict, export),
+        // What an agent may do is decided request by request, under its own narrower policy.
+        Request::AgentSpawn(_) => verdict.allow(rule::AGENT_SPAWN),
     }
 }
 

@@ -248,6 +248,50 @@ impl HostRule {
                 .is_none_or(|prefix| is_plain_path(&read.path) && is_below(&read.path, prefix))
     }
 
+    /// Whether this rule, as an allowing one, allows whatever `other` allows.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let below = |host: &str| {
+            host.strip_suffix(&self.host)
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        };
+        let host = match (self.below, other.below) {
+            (false, false) => other.host == self.host,
+            (false, true) => false,
+            (true, false) => below(&other.host),
+            (true, true) => other.host == self.host || below(&other.host),
+        };
+        let port = match (self.port, other.port) {
+            (Some(own), Some(port)) => own == port,
+            (Some(_), None) => false,
+            (None, Some(port)) => DEFAULT_PORTS.contains(&port),
+            (None, None) => true,
+        };
+        let path = match (&self.path, &other.path) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(prefix), Some(path)) => is_below(path, prefix),
+        };
+        host && port && path
+    }
+
+    /// A read that this rule allows, for asking a gate whether it would be allowed. `https`, and
+    /// below a wildcard a name that hardly any other rule names.
+    #[must_use]
+    pub fn example(&self) -> NetworkRead {
+        NetworkRead {
+            method: "GET".to_owned(),
+            https: true,
+            host: match self.below {
+                true => format!("any-name-below.{}", self.host),
+                false => self.host.clone(),
+            },
+            port: self.port.unwrap_or(443),
+            path: self.path.clone().unwrap_or_else(|| "/".to_owned()),
+            query: None,
+        }
+    }
+
     /// Whether a denying rule holds this read: also where the path could be read as one below its
     /// prefix.
     #[must_use]

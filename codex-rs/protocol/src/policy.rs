@@ -22,6 +22,8 @@ pub enum GrantSource {
     Approval,
     /// codex itself needs it: the private temporary directory, say.
     Internal,
+    /// A sub-agent's type names it; its parent's layers bound it.
+    AgentDefinition,
 }
 
 /// One right that is wider, or narrower, than the profile's own. Paths are absolute and resolved.
@@ -47,6 +49,9 @@ pub enum Right {
     /// What this rule names may not be reached. Wins over every grant and preset; a text that is
     /// no rule denies every host, so that a slip never opens one.
     DenyHost(String),
+    /// What none of these rules names may not be reached, whatever is granted or a preset: an
+    /// empty list leaves no host. A text that is no rule names nothing.
+    OnlyHosts(Vec<String>),
     /// This host may be reached by a tunnel that the proxy cannot look into.
     Tunnel(String),
     /// This named read of [`READ_POSTS`](crate::hosts::READ_POSTS) may use POST where its host

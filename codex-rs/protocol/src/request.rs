@@ -310,6 +310,16 @@ pub struct TelemetryExport {
     pub endpoint: String,
 }
 
+/// Starting a sub-agent. Its rights have been narrowed from its parent's by then, so that it can do
+/// nothing that its parent could not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSpawn {
+    /// Where it stands: its parent's path and its own name.
+    pub path: String,
+    /// Its type.
+    pub agent_type: String,
+}
+
 /// Any request, borrowed: what the gate looks at.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
@@ -343,6 +353,8 @@ pub enum Request<'a> {
     ModelRequest(&'a ModelRequest),
     /// See [`TelemetryExport`].
     TelemetryExport(&'a TelemetryExport),
+    /// See [`AgentSpawn`].
+    AgentSpawn(&'a AgentSpawn),
 }
 
 impl Request<'_> {
@@ -365,6 +377,7 @@ impl Request<'_> {
             }
             Self::ResourceLimit(_) => Operation::ResourceLimit,
             Self::ModelRequest(_) => Operation::ModelRequest,
+            Self::AgentSpawn(_) => Operation::AgentSpawn,
         }
     }
 
@@ -401,6 +414,7 @@ impl Request<'_> {
             },
             Self::ModelRequest(r) => format!("{} {} at {}", r.provider, r.model, r.endpoint),
             Self::TelemetryExport(r) => format!("POST {}", r.endpoint),
+            Self::AgentSpawn(r) => format!("{} ({})", r.path, r.agent_type),
         }
     }
 }
@@ -438,5 +452,6 @@ requested!(
     ProcessControl,
     ResourceLimit,
     ModelRequest,
-    TelemetryExport
+    TelemetryExport,
+    AgentSpawn
 );

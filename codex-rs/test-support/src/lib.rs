@@ -13,6 +13,7 @@
 )]
 
 mod collector;
+mod crowd;
 mod env;
 mod item;
 pub mod otlp;
@@ -24,6 +25,7 @@ pub mod sse;
 mod wire;
 
 pub use collector::{Collector, CollectorReply};
+pub use crowd::{AgentScripts, Fault, Faults, marker};
 pub use env::{NOBODY, TestEnv, Unavailable};
 pub use item::{Item, Usage};
 pub use process::{RunOutput, json_lines, run, run_for, run_with_stdin};

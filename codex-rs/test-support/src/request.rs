@@ -6,6 +6,8 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use crate::crowd::Fault;
+
 /// Longest request line and headers together, in bytes: far above what any client here sends.
 const HEAD_LIMIT: usize = 64 * 1024;
 /// Longest request body, in bytes: above a conversation with a few images.
@@ -14,12 +16,15 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 /// What the server did with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answered {
-    /// It got the reply with this index in the script, counted from 0.
+    /// It got the reply with this index in the script, its agent's own if each has one, counted
+    /// from 0.
     Script(usize),
     /// It asked for the list of models.
     Models,
     /// It came when every reply had been given; it got status 500.
     BeyondScript,
+    /// A fault came instead of its reply, which stays for the next request.
+    Fault(Fault),
     /// It does not fit the next reply, which stays for the next request; it got a status of the
     /// 400 range with this text.
     Refused(String),
@@ -40,6 +45,8 @@ pub struct Received {
     pub body: Value,
     /// The body as it came.
     pub bytes: Vec<u8>,
+    /// The agent whose request it is, where each has its own script.
+    pub agent: Option<String>,
     /// What the server did with it.
     pub answered: Answered,
 }
@@ -114,6 +121,7 @@ pub(crate) fn read(reader: &mut BufReader<TcpStream>) -> Result<Received, NoRequ
         headers,
         body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         bytes,
+        agent: None,
         answered: Answered::BeyondScript,
     })
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::crowd::{AgentScripts, Fault};
 use crate::reply::{Reply, Step};
 use crate::request::{self, Answered, NoRequest, Received};
 
@@ -37,6 +38,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     script: VecDeque<Reply>,
+    /// Where each agent has its own script, `script` is empty.
+    crowd: Option<AgentScripts>,
     given: usize,
     requests: Vec<Received>,
     stopping: bool,
@@ -52,16 +55,33 @@ impl ScriptedModel {
     /// When no port or thread can be had.
     #[track_caller]
     pub fn start(script: Vec<Reply>) -> Self {
+        Self::serve(State {
+            script: script.into(),
+            ..State::default()
+        })
+    }
+
+    /// Starts a server for many agents at once, each with its own script.
+    ///
+    /// # Panics
+    /// When no port or thread can be had.
+    #[track_caller]
+    pub fn start_many(scripts: AgentScripts) -> Self {
+        Self::serve(State {
+            crowd: Some(scripts),
+            ..State::default()
+        })
+    }
+
+    #[track_caller]
+    fn serve(state: State) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .expect("the scripted model needs a port on 127.0.0.1");
         let address = listener
             .local_addr()
             .expect("a bound listener has an address");
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                script: script.into(),
-                ..State::default()
-            }),
+            state: Mutex::new(state),
             changed: Condvar::new(),
         });
         let acceptor = thread::Builder::new()
@@ -98,6 +118,38 @@ impl ScriptedModel {
         self.shared.lock().script.push_back(reply);
     }
 
+    /// Adds a reply to the end of this agent's script.
+    ///
+    /// # Panics
+    /// When agents have no scripts of their own here.
+    #[track_caller]
+    pub fn push_to(&self, agent: &str, reply: Reply) {
+        let mut state = self.shared.lock();
+        let crowd = state.crowd.as_mut().expect("a server with agents' scripts");
+        crowd.push(agent, vec![reply]);
+    }
+
+    /// The requests of this agent that got a reply of its script, in order.
+    pub fn turns_of(&self, agent: &str) -> Vec<Received> {
+        let mut turns = self.turns();
+        turns.retain(|request| request.agent.as_deref() == Some(agent));
+        turns
+    }
+
+    /// The faults that came so far, each with its agent, in order.
+    pub fn faults(&self) -> Vec<(String, Fault)> {
+        let fault = |request: &Received| match request.answered {
+            Answered::Fault(fault) => Some((request.agent.clone()?, fault)),
+            _ => None,
+        };
+        self.shared
+            .lock()
+            .requests
+            .iter()
+            .filter_map(fault)
+            .collect()
+    }
+
     /// Every request received so far, in order, whatever its answer was.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.lock().requests.clone()
@@ -112,7 +164,9 @@ impl ScriptedModel {
 
     /// How many replies have not been given yet.
     pub fn remaining(&self) -> usize {
-        self.shared.lock().script.len()
+        let state = self.shared.lock();
+        let of_agents = state.crowd.as_ref().map_or(0, AgentScripts::remaining);
+        state.script.len() + of_agents
     }
 
     /// Waits until `count` requests got a reply of the script, and gives them.
@@ -257,9 +311,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
                 let refusal = format!("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n{why}");
                 return (&mut &*stream).write_all(refusal.as_bytes());
             }
-            Ok(request) => {
+            Ok(mut request) => {
                 let mut state = shared.lock();
-                let (answered, reply) = choose(&mut state, &request);
+                let (answered, reply) = choose(&mut state, &mut request);
                 let turn = match answered {
                     Answered::Script(turn) => turn,
                     _ => state.requests.len(),
@@ -294,9 +348,14 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 /// Decides on the answer to a request, and takes it from the script if it is one of its replies.
-fn choose(state: &mut State, request: &Received) -> (Answered, Reply) {
+fn choose(state: &mut State, request: &mut Received) -> (Answered, Reply) {
     if request.method == "GET" && request.path == "/v1/models" {
         return (Answered::Models, model_list());
+    }
+    if let Some(crowd) = &mut state.crowd {
+        let (answered, reply) = crowd.choose(request);
+        state.given += usize::from(matches!(answered, Answered::Script(_)));
+        return (answered, reply);
     }
     let Some(next) = state.script.front() else {
         let message = format!(

@@ -1,6 +1,10 @@
 //! A model's side that fails: what is tried again, and what ends the run.
 
-use codex_test_support::{Item, Reply, TestEnv, json_lines, run};
+use std::thread;
+
+use codex_test_support::{
+    AgentScripts, Faults, Item, Reply, ScriptedModel, TestEnv, json_lines, marker, run,
+};
 use serde_json::Value;
 
 use super::fixture::{
@@ -49,6 +53,51 @@ fn a_busy_provider_is_asked_again() {
     assert_eq!(completed(&events, "agent_message")[0]["text"], "Done.");
     server.assert_finished();
     assert_eq!(server.turns()[0].bytes, server.turns()[2].bytes);
+}
+
+#[test]
+fn runs_beside_one_another_come_through_faults_each_with_its_own_work() {
+    let names: Vec<String> = (0..6).map(|n| format!("worker-{n}")).collect();
+    let scripts = names.iter().fold(AgentScripts::new(), |scripts, name| {
+        let work =
+            (0..3).map(|n| calls(vec![shell(&n.to_string(), &format!("echo {n} >> {name}"))]));
+        scripts.agent(
+            name,
+            work.chain([says(&format!("Done by {name}."))]).collect(),
+        )
+    });
+    let faults = Faults {
+        percent: 40,
+        ..Faults::seeded(11)
+    };
+    let server = ScriptedModel::start_many(scripts.faults(faults));
+    let env = TestEnv::new();
+    env.write_config(format!(
+        "model = \"m\"\nmodel_provider = \"test\"\n[model_providers.test]\nbase_url = \"{}\"\n\
+         env_key = \"TEST_KEY\"\nwire_api = \"responses\"\n{RETRIES}",
+        server.base_url()
+    ));
+    thread::scope(|scope| {
+        for name in &names {
+            let env = &env;
+            scope.spawn(move || {
+                let task = format!("{} do your part", marker(name));
+                let flags = ["--json", "--ephemeral", "--profile", "workspace-write"];
+                let output = run(exec(env, &flags).arg(task));
+                assert_eq!(output.code, Some(0), "{name}: {output:#?}");
+                assert!(
+                    output.stdout.contains(&format!("Done by {name}.")),
+                    "{output:#?}"
+                );
+            });
+        }
+    });
+    server.assert_finished();
+    assert!(!server.faults().is_empty());
+    for name in &names {
+        assert_eq!(env.read(name), "0\n1\n2\n", "{name}: {:?}", server.faults());
+        assert_eq!(server.turns_of(name).len(), 4);
+    }
 }
 
 /// What is told of a run whose model answers this.

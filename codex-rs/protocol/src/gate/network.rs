@@ -20,7 +20,12 @@ pub(super) fn access(layer: &Layer, verdict: Verdicts, access: &NetworkAccess) -
     {
         return verdict.deny(rule::NET_DENIED, "this host was denied for this run", None);
     }
-    if layer.profile == SecurityProfile::Trusted {
+    let is_one = |rules: &[String]| rules.iter().any(|text| named(text) == Ok(true));
+    let beyond = layer
+        .grants
+        .iter()
+        .any(|g| matches!(&g.right, Right::OnlyHosts(rules) if !is_one(rules)));
+    if layer.profile == SecurityProfile::Trusted && !beyond {
         return verdict.allow(rule::TRUSTED);
     }
     let granted = layer.grants.iter().any(
@@ -31,6 +36,9 @@ pub(super) fn access(layer: &Layer, verdict: Verdicts, access: &NetworkAccess) -
     if is_loopback(&access.host) && (direct || !granted) {
         let why = "the host's loopback cannot be reached; only servers that the command itself started can";
         return verdict.deny(rule::NET_LOOPBACK, why, None);
+    }
+    if beyond {
+        return verdict.deny(rule::NET_HOST, NOT_AMONG_THE_ONLY, None);
     }
     let is_a_host = is_a_host(&access.host, access.port);
     if !direct && !is_a_host {
@@ -54,6 +62,8 @@ pub(super) fn access(layer: &Layer, verdict: Verdicts, access: &NetworkAccess) -
         _ => verdict.deny(rule::NET_OFFLINE, "the network cannot be reached", remedy),
     }
 }
+
+const NOT_AMONG_THE_ONLY: &str = "this host is none of those that the agent may reach";
 
 const NO_HOST: &str = "that is no host and port that every resolver reads alike";
 
@@ -85,6 +95,18 @@ pub(super) fn read(layer: &Layer, verdict: Verdicts, read: &NetworkRead) -> Deci
     };
     if rights().any(denied) {
         return verdict.deny(rule::NET_DENIED, "this host was denied for this run", None);
+    }
+    // A tunnel is seen by its host alone.
+    let holds = |rule: &HostRule| match read.method == "CONNECT" {
+        true => rule.names(&read.host, read.port),
+        false => rule.allows(read),
+    };
+    let is_one = |rules: &[String]| {
+        let mut rules = rules.iter().filter_map(|text| HostRule::parse(text).ok());
+        rules.any(|rule| holds(&rule))
+    };
+    if rights().any(|right| matches!(right, Right::OnlyHosts(rules) if !is_one(rules))) {
+        return verdict.deny(rule::NET_HOST, NOT_AMONG_THE_ONLY, None);
     }
     if layer.profile == SecurityProfile::Trusted {
         return verdict.allow(rule::TRUSTED);

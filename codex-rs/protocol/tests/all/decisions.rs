@@ -329,6 +329,21 @@ net CONNECT https://example.net
 net POST https://example.org/a/git-upload-pack
 net POST https://example.org/a/git-receive-pack
 net POST https://example.net/a/git-upload-pack
+
+--only-hosts docs.rs
+connect docs.rs:443
+connect crates.io:443
+net GET https://docs.rs/serde
+net GET https://crates.io/
+net GET https://example.com/
+--only-hosts docs.rs/serde --allow-host docs.rs
+net GET https://docs.rs/serde/latest
+net GET https://docs.rs/tokio
+--only-hosts not-a-rule: --allow-host example.com
+connect example.com:443
+net GET https://example.com/
+--only-hosts docs.rs --tunnel example.org
+net CONNECT https://example.org
 ";
 
 fn grants(line: &str) -> Vec<Grant> {
@@ -343,6 +358,7 @@ fn grants(line: &str) -> Vec<Grant> {
             ["--allow-exec-tree", path] => typed(Right::ExecTree(path.into())),
             ["--allow-host", host] => typed(Right::Host((*host).to_owned())),
             ["--deny-host", rule] => typed(Right::DenyHost((*rule).to_owned())),
+            ["--only-hosts", rule] => typed(Right::OnlyHosts(vec![(*rule).to_owned()])),
             ["--tunnel", rule] => typed(Right::Tunnel((*rule).to_owned())),
             ["--read-post", name] => typed(Right::ReadPost((*name).to_owned())),
             ["--internal", path] => Grant {

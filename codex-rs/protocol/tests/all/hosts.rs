@@ -233,4 +233,60 @@ proptest! {
         let asks = layers.iter().any(|(profile, _)| *profile == SecurityProfile::NetReadOnly);
         prop_assert!(effect != Effect::Ask || asks && read.method != "CONNECT");
     }
+
+    #[test]
+    fn a_rule_that_covers_another_allows_all_that_it_allows(
+        (outer, inner) in (near_rule(), near_rule()),
+        host in select(&["a.example.org", "b.a.example.org", "example.org", "10.0.0.1"][..]),
+        port in select(&[80_u16, 443, 8443][..]),
+        path in select(&["/", "/a", "/a/b", "/ab", "//a", "/a/../b"][..]),
+    ) {
+        let (outer, inner) = (HostRule::parse(&outer).unwrap(), HostRule::parse(&inner).unwrap());
+        let read = NetworkRead { method: "GET".to_owned(), https: true, host: host.to_owned(), port, path: path.to_owned(), query: None };
+        if outer.covers(&inner) {
+            prop_assert!(!inner.allows(&read) || outer.allows(&read), "{outer:?} {inner:?} {read:?}");
+        }
+        prop_assert!(inner.covers(&inner) && inner.allows(&inner.example()), "{inner:?}");
+    }
+}
+
+/// Rules that often nearly meet.
+fn near_rule() -> impl Strategy<Value = String> {
+    let host = select(
+        &[
+            "example.org",
+            "a.example.org",
+            "*.example.org",
+            "*.a.example.org",
+            "10.0.0.1",
+        ][..],
+    );
+    let port = select(&["", ":443", ":8443"][..]);
+    let path = select(&["", "/", "/a", "/a/b", "/ab"][..]);
+    (host, port, path).prop_map(|(host, port, path)| format!("{host}{port}{path}"))
+}
+
+#[test]
+fn a_rule_covers_what_is_as_narrow_or_narrower() {
+    for (outer, inner, expected) in [
+        ("example.org", "example.org", true),
+        ("example.org", "example.org:443", true),
+        ("example.org:443", "example.org", false),
+        ("example.org", "example.org:8443", false),
+        ("*.example.org", "a.example.org", true),
+        ("*.example.org", "*.a.example.org", true),
+        ("*.example.org", "example.org", false),
+        ("a.example.org", "*.example.org", false),
+        ("example.org", "example.org/a", true),
+        ("example.org/a", "example.org/a/b", true),
+        ("example.org/a", "example.org/ab", false),
+        ("example.org/a", "example.org", false),
+    ] {
+        let rule = |text| HostRule::parse(text).unwrap();
+        assert_eq!(
+            rule(outer).covers(&rule(inner)),
+            expected,
+            "{outer} {inner}"
+        );
+    }
 }

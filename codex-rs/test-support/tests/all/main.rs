@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod crowd;
 mod env;
 mod faults;
 mod script;
