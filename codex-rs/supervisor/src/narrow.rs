@@ -469,7 +469,11 @@ impl Asking<'_> {
         let mut layer = match looked_up {
             true => Layer::new(profile, places),
             // The parent's profile has no list of programs, so nobody has looked for them yet.
-            false => codex_core::places::layer(profile, places),
+            false => {
+                let mut own = Policy::new(codex_core::places::layer(profile, places));
+                codex_core::places::list_programs(&mut own);
+                own.own().clone()
+            }
         };
         let missing: Vec<_> = own
             .secrets()

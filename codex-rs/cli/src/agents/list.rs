@@ -25,12 +25,9 @@ pub(crate) fn run(global: &Global, args: &AgentsList) -> Result<ExitCode, Failur
         print::warning(global.color, warning);
     }
     // Which tools and servers a run has, and how far it may go, is only known when it starts.
-    let here = Rights::new(
-        base.policy.clone(),
-        Selection::All,
-        Selection::All,
-        Budget::default(),
-    );
+    let mut policy = base.policy.clone();
+    codex_core::places::list_programs(&mut policy);
+    let here = Rights::new(policy, Selection::All, Selection::All, Budget::default());
     let search_path = env::var_os(environment::PATH).unwrap_or_default();
     let mut listed = Vec::new();
     let mut unusable: Vec<(&str, String)> = all

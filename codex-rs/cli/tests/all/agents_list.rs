@@ -61,7 +61,7 @@ fn the_persons_and_the_projects_files_are_told_apart() {
     let env = TestEnv::new();
     write(
         &env.codex_home().join("agents/mine.toml"),
-        "description = 'Mine.'\ninstructions = 'x'\nmodel = 'm'\n",
+        "description = 'Mine.'\ninstructions = 'x'\nmodel = 'm'\nprofile = 'offline'\nallow_exec = ['cat']\n",
     );
     write(&env.codex_home().join("agents/docs.toml"), "tool = []\n");
     write(
@@ -71,6 +71,13 @@ fn the_persons_and_the_projects_files_are_told_apart() {
     let (all, warnings) = list(&env, &["--profile", "workspace-write"]);
     assert_eq!(named(&all, "mine")["origin"]["kind"], "user");
     assert_eq!(named(&all, "mine")["model"], "m");
+    let (offline, _) = list(&env, &[]);
+    let here = json!({ "profile": "Offline", "refused": [] });
+    assert_eq!(
+        named(&offline, "mine")["here"],
+        here,
+        "cat is a listed program"
+    );
     let code = named(&all, "code");
     assert_eq!(code["origin"]["kind"], "project");
     assert_eq!(code["origin"]["narrows"], "code");
