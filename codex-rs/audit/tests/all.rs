@@ -8,10 +8,13 @@
 )]
 
 mod all {
+    mod checkpoints;
+    mod detail;
     mod fixture;
     mod format;
     mod processes;
     mod reading;
+    mod rotation;
     mod tampering;
     mod writing;
 }

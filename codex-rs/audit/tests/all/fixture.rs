@@ -48,6 +48,14 @@ pub(super) fn open(path: &Path) -> AuditLog {
     AuditLog::open(path, Options::default()).unwrap()
 }
 
+/// What signs the log beside it with the key `key` in `directory`.
+pub(super) fn signed(directory: &Path) -> Options {
+    Options {
+        key: Some(directory.join("keys/audit.key")),
+        ..Options::default()
+    }
+}
+
 /// A log with `n` records, in a directory that goes with the test.
 pub(super) fn log_of(n: usize) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
