@@ -6,11 +6,20 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::note::PrivateKey;
-use crate::{Fault, sys};
+use crate::note::{PrivateKey, PublicKey};
+use crate::{AuditError, Fault, sys};
 
 /// Longer than a key in its file.
 const MOST: u64 = 4096;
+
+/// The public half of the key in the file at `path`; `None` if there is no such file.
+///
+/// # Errors
+/// When it is there and cannot be used.
+pub fn public_key(path: &Path) -> Result<Option<PublicKey>, AuditError> {
+    let key = load(path).map_err(|fault| fault.at(path))?;
+    Ok(key.map(|key| key.public().clone()))
+}
 
 /// The key in the file at `path`, made if there is none.
 pub(crate) fn load_or_create(path: &Path) -> Result<PrivateKey, Fault> {

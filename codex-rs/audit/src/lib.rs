@@ -22,7 +22,6 @@
 
 mod error;
 mod file;
-mod key;
 mod segments;
 mod sys;
 mod tail;
@@ -32,6 +31,7 @@ pub mod checkpoint;
 pub mod denials;
 pub mod detail;
 pub mod export;
+pub mod key;
 pub mod mask;
 pub mod note;
 pub mod query;

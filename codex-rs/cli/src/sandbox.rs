@@ -82,6 +82,8 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
     let ready = (ready, setup.workbench.programs(setup.permissions.policy()));
     let code = start(global, &setup, ready, ProcessSpawn { program, argv, cwd })?;
     let profile = setup.permissions.policy().profile();
+    // Signs the log, which the report and the head then cover.
+    drop(setup.ending);
     let denials = setup.log.denied();
     match args.report {
         ReportForm::None => {}

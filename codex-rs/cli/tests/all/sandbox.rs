@@ -123,6 +123,9 @@ fn the_report_names_what_was_denied_and_what_would_allow_it() {
     assert_eq!(output.code, Some(126));
     let report = json_lines(&output.stderr).pop().unwrap();
     let record = denied(&env).pop().unwrap();
+    // The run's end is signed.
+    let last = env.audit_lines().pop().unwrap();
+    assert_eq!(last["operation"], "checkpoint");
     assert_eq!(
         report,
         json!({
@@ -131,7 +134,7 @@ fn the_report_names_what_was_denied_and_what_would_allow_it() {
                 "operation": "process_spawn", "target": record["target"], "reason": record["reason"],
                 "rule": "exec.unlisted", "evidence": "declared", "count": 1, "seq": record["seq"],
             }],
-            "audit": { "path": log, "first_seq": record["seq"], "last_seq": record["seq"] },
+            "audit": { "path": log, "first_seq": record["seq"], "last_seq": last["seq"] },
         })
     );
     assert!(["full", "partial", "minimum"].contains(&report["level"].as_str().unwrap()));
@@ -547,7 +550,7 @@ fn the_log_is_kept_where_it_is_told() {
     assert_eq!(run(&mut command).code, Some(0));
     for log in [&flag, &variable] {
         let lines: Vec<Value> = json_lines(&fs::read_to_string(log).unwrap());
-        assert_eq!(lines.len(), 2, "{log:?}");
+        assert_eq!(lines.len(), 3, "intent, outcome, checkpoint: {log:?}");
     }
     assert_eq!(env.audit_lines().len(), 0);
     // A command cannot read it, wherever it is.
