@@ -73,10 +73,13 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
     let argv = args.command.clone();
     let name = argv.first().cloned().unwrap_or_default();
     let Some(program) = find_program(Path::new(&name), &cwd, setup.workbench.search_path()) else {
-        print::error(
-            global.color,
-            &Failure::work(format!("there is no program '{}'", name.to_string_lossy())),
-        );
+        let named = setup
+            .log
+            .masker()
+            .mask(&name.to_string_lossy())
+            .into_owned();
+        let told = format!("there is no program '{}'", print::with_home(&named));
+        print::error(global.color, &Failure::work(told));
         return Ok(ExitCode::from(NOT_FOUND));
     };
     let ready = (ready, setup.workbench.programs(setup.permissions.policy()));

@@ -11,6 +11,7 @@ mod all {
     mod agents_md;
     mod audit;
     mod bad_input;
+    mod canary;
     mod commands;
     mod compaction;
     mod demo;

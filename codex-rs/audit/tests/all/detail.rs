@@ -113,3 +113,33 @@ fn secrets_are_masked_at_each_level() {
         assert!(!line.contains("canary"), "{line}");
     }
 }
+
+/// Also of what no part of codex records yet.
+#[test]
+fn secrets_are_masked_whatever_the_operation_and_the_place() {
+    let canary = "hunter2-canary";
+    let mut entries = Vec::new();
+    for operation in Operation::ALL {
+        let text = format!("tool(--token {canary}, 'Authorization: Bearer {canary}')");
+        entries.push(Entry {
+            reason: format!("https://u:{canary}@h.example/?api_key={canary}"),
+            rule: format!("token={canary}"),
+            exe: Some(format!("/bin/x --password={canary}")),
+            detail: Some(json!({
+                "server": "files", "tool": "write", "phase": format!("secret={canary}"),
+                "arguments": {"api_key": canary, "headers": {"Authorization": format!("Bearer {canary}")}},
+                "argv": ["x", "--token", canary], "env": [format!("DB_PASSWORD={canary}")],
+                "error": format!("GET https://h.example/?sig={canary} failed"),
+            })),
+            ..denied(*operation, &text)
+        });
+    }
+    for detail in ALL {
+        let records = kept(detail, &entries);
+        assert_eq!(records.len(), Operation::ALL.len());
+        for record in records {
+            let line = serde_json::to_string(&record).unwrap();
+            assert!(!line.contains("canary"), "{line}");
+        }
+    }
+}
