@@ -10,6 +10,7 @@
 mod all {
     mod checkpoints;
     mod detail;
+    mod durability;
     mod fixture;
     mod format;
     mod processes;

@@ -15,6 +15,7 @@ fn kept(detail: Detail, entries: &[Entry]) -> Vec<Record> {
     let path = directory.path().join("audit.jsonl");
     let options = Options {
         detail,
+        sync: |_| Ok(()),
         ..Options::default()
     };
     let log = AuditLog::open(&path, options).unwrap();

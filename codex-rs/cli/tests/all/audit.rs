@@ -1,12 +1,13 @@
 //! `codex audit` on the log of a real run.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-use codex_test_support::{TestEnv, json_lines};
+use codex_test_support::{RunOutput, TestEnv, json_lines, run};
 use serde_json::{Value, json};
 
-use super::fixture::run_codex;
+use super::fixture::{binary, each_user, run_codex, told};
 
 #[track_caller]
 fn audit(env: &TestEnv, arguments: &[&str]) -> String {
@@ -186,4 +187,58 @@ fn the_log_keeps_as_much_detail_as_is_asked_for() {
     assert_eq!(arguments("minimal"), json!({ "phase": "intent" }));
     assert_eq!(arguments("normal")["argv"], json!(["true"]));
     assert_eq!(arguments("full")["argv"], json!(["true"]));
+}
+
+/// What `codex sandbox` does when it would make a directory, as a shell with these words before it
+/// starts it.
+fn makes_a_directory(env: &TestEnv, before: &str) -> RunOutput {
+    let script = format!("{before}; exec \"$0\" \"$@\"");
+    let mut command = env.command(Path::new("/bin/sh"));
+    command.args(["-c", &script]).arg(binary());
+    command.args([
+        "sandbox",
+        "--profile",
+        "workspace-write",
+        "--",
+        "mkdir",
+        "made",
+    ]);
+    run(&mut command)
+}
+
+#[test]
+fn nothing_is_done_where_the_log_has_no_room_or_may_not_be_written() {
+    let env = TestEnv::new();
+    // A limit on the size of files stands for a full disk.
+    let output = makes_a_directory(&env, "trap '' XFSZ; ulimit -f 0");
+    let error = told(&output, 3);
+    assert!(error.contains("free space"), "{error}");
+    assert!(!env.workspace().join("made").exists());
+    // Half a record at most was written, and is gone.
+    assert_eq!(makes_a_directory(&env, ":").code, Some(0));
+    assert_eq!(verified(&env, &[], 0)["records"], env.audit_lines().len());
+
+    // Permissions do not hold root back, so this is for an ordinary user.
+    let env = each_user().pop().unwrap();
+    let shut = |path: &str, mode| {
+        let path = env.codex_home().join(path);
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    shut("", 0o500);
+    told(&makes_a_directory(&env, ":"), 3);
+    shut("", 0o700);
+    assert_eq!(makes_a_directory(&env, ":").code, Some(0));
+    fs::remove_dir(env.workspace().join("made")).unwrap();
+    shut("audit/audit.jsonl", 0o400);
+    let error = told(&makes_a_directory(&env, ":"), 3);
+    assert!(error.contains("cannot be opened"), "{error}");
+    assert!(!env.workspace().join("made").exists());
+    // A run whose key is gone and cannot be made is recorded, and says that it is not signed.
+    shut("audit/audit.jsonl", 0o600);
+    fs::remove_file(env.codex_home().join("keys/audit.key")).unwrap();
+    shut("keys", 0o500);
+    let output = makes_a_directory(&env, ":");
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains("not signed"), "{output:#?}");
+    shut("keys", 0o700);
 }

@@ -11,7 +11,8 @@ use codex_test_support::{RunOutput, TestEnv, json_lines, run, run_with_stdin};
 use serde_json::{Value, json};
 
 use super::fixture::{
-    binary, codex, denied, eventually, is_running, marked_seconds, of_operation, run_codex, told,
+    binary, codex, denied, each_user, eventually, is_running, marked_seconds, of_operation,
+    run_codex, told,
 };
 
 /// Runs a script with bash under a profile.
@@ -21,16 +22,6 @@ fn bash(env: &TestEnv, profile: &str, script: &str) -> RunOutput {
         env,
         &["sandbox", "--profile", profile, "--", "bash", "-c", script],
     )
-}
-
-/// An environment for whoever runs the test, and for root one of an ordinary user beside it.
-fn each_user() -> Vec<TestEnv> {
-    let mut envs = vec![TestEnv::new()];
-    match TestEnv::unprivileged() {
-        Ok(env) => envs.push(env),
-        Err(why) => assert!(why.to_string().contains("only root can"), "{why}"),
-    }
-    envs
 }
 
 #[test]
