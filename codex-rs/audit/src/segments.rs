@@ -121,24 +121,26 @@ pub(crate) struct Segments {
 impl Segments {
     /// Looks them up. What is appended or closed meanwhile is left out.
     pub(crate) fn of(log: &Path) -> Result<Self, Fault> {
-        // In this order: what is closed after this is still the open one for us.
-        let open = file::open_to_read(log)?;
-        let length = crate::reader::length(&open)?;
-        let own = open.metadata().map_err(Fault::Read)?;
-        let first = beginning(&open).ok().flatten().map(|b| b.seq);
-        let mut files = closed(log)?;
-        files.retain(|(number, path)| {
-            let same = path
-                .symlink_metadata()
-                .is_ok_and(|other| sys::is_same(&other, &own));
-            // One that was closed since begins at this file's number or later.
-            !same && first.is_none_or(|first| *number < first)
-        });
-        Ok(Self {
-            closed: files,
-            open,
-            length,
-        })
+        loop {
+            let open = file::open_to_read(log)?;
+            let length = crate::reader::length(&open)?;
+            let own = open.metadata().map_err(Fault::Read)?;
+            let mut closed = closed(log)?;
+            if !file::is_at(&open, log)? {
+                // It was closed meanwhile: the list may have it, and not what follows it.
+                continue;
+            }
+            // It has its second name already where closing it was broken off.
+            closed.retain(|(_, path)| {
+                let other = path.symlink_metadata();
+                other.map_or(true, |other| !sys::is_same(&other, &own))
+            });
+            return Ok(Self {
+                closed,
+                open,
+                length,
+            });
+        }
     }
 }
 

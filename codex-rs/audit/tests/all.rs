@@ -13,6 +13,7 @@ mod all {
     mod durability;
     mod fixture;
     mod format;
+    mod fuzz;
     mod processes;
     mod reading;
     mod rotation;

@@ -15,7 +15,7 @@ use codex_protocol::record::{Entry, Recorder as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::fixture::{entry, lines, open, records, signed, whole};
+use super::fixture::{base64_of, entry, lines, open, records, signed, whole};
 
 /// A signed log of one run with `n` records and a checkpoint.
 fn signed_log(n: u64) -> (TempDir, PathBuf) {
@@ -113,24 +113,6 @@ fn the_end_of_a_run_is_signed_in_the_documented_form() {
     let found = whole_by(&path, &[key.public()]);
     assert_eq!((found.records, found.signatures.signed_to), (6, 5));
     assert_eq!(found.signatures.checkpoints, 2);
-}
-
-/// RFC 4648, not by the crate that the log uses.
-fn base64_of(bytes: &[u8]) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let word =
-            group.iter().fold(0_u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - group.len()));
-        for n in 0..4 {
-            text.push(if n <= group.len() {
-                DIGITS[(word >> (18 - 6 * n) & 63) as usize].into()
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }
 
 #[test]
