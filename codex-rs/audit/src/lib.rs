@@ -22,6 +22,7 @@
 
 mod error;
 mod file;
+mod json;
 mod segments;
 mod sys;
 mod tail;

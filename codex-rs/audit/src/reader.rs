@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 
+use memchr::memchr;
+
 use crate::file::{self, Locked, Share};
 use crate::record::MAX_LINE;
 use crate::segments::Segments;
@@ -41,7 +43,10 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct LineReader<R> {
     source: R,
+    /// A line that did not lie in the source's own buffer as a whole.
     buffer: Vec<u8>,
+    /// Bytes of the source's buffer that the last line took.
+    taken: usize,
     number: u64,
 }
 
@@ -160,11 +165,13 @@ impl<R: BufRead> LineReader<R> {
         Self {
             source,
             buffer: Vec::new(),
+            taken: 0,
             number: 0,
         }
     }
 
     fn is_at_end(&mut self) -> Result<bool, io::Error> {
+        self.source.consume(std::mem::take(&mut self.taken));
         Ok(self.source.fill_buf()?.is_empty())
     }
 
@@ -173,6 +180,20 @@ impl<R: BufRead> LineReader<R> {
     /// # Errors
     /// When reading fails, or the line is longer than [`MAX_LINE`].
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
+        self.source.consume(std::mem::take(&mut self.taken));
+        // Most lines are handed out where they were read to.
+        if let Some(end) = memchr(b'\n', self.source.fill_buf()?)
+            && end <= MAX_LINE
+        {
+            self.taken = end + 1;
+            self.number += 1;
+            let bytes = self.source.fill_buf()?.get(..end).unwrap_or_default();
+            return Ok(Some(Line {
+                number: self.number,
+                bytes,
+                ended: true,
+            }));
+        }
         self.buffer.clear();
         let most = MAX_LINE as u64 + 1;
         let read = self
