@@ -80,6 +80,22 @@ pub enum Fault {
         /// Why it could not.
         source: io::Error,
     },
+    /// A full file could not be closed and followed by a new one.
+    #[error("its full file cannot be closed as '{}': {source}", to.display())]
+    Close {
+        /// The name that it was to get.
+        to: PathBuf,
+        /// Why it could not.
+        source: io::Error,
+    },
+    /// The key that signs checkpoints could not be used or made.
+    #[error("the key '{}' that signs it cannot be used: {cause}", file.display())]
+    Key {
+        /// Where the key is.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The record could not be put into words.
     #[error("the record cannot be serialized: {0}")]
     Serialize(serde_json::Error),
@@ -107,8 +123,15 @@ impl Fault {
             Self::Busy(_) | Self::Lock(_) => {
                 "find who holds it (`fuser` names the process), or name another file with --audit-log"
             }
-            Self::Read(_) | Self::Write(_) | Self::Sync(_) | Self::Aside { .. } => {
+            Self::Read(_)
+            | Self::Write(_)
+            | Self::Sync(_)
+            | Self::Aside { .. }
+            | Self::Close { .. } => {
                 "free space or fix permissions there, or name another file with --audit-log"
+            }
+            Self::Key { .. } => {
+                "fix its permissions; if it is lost, move it away, and the next run makes a new one"
             }
             Self::Serialize(_) => "report this as a bug",
             Self::Clock => "set the clock",

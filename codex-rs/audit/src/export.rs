@@ -85,7 +85,8 @@ pub fn ocsf(record: &Record) -> Value {
         | Operation::ModelRequest
         | Operation::AgentSpawn
         | Operation::Approval
-        | Operation::ProfileChange => (6003, 99),
+        | Operation::ProfileChange
+        | Operation::Checkpoint => (6003, 99),
     };
     let time = record.timestamp.parse::<Timestamp>().ok();
     let mut event = json!({

@@ -62,6 +62,16 @@ fn regular(file: &File) -> Result<Metadata, Fault> {
     }
 }
 
+/// Whether `path` names the file that is open, and not another one that took its place.
+pub(crate) fn is_at(file: &File, path: &Path) -> Result<bool, Fault> {
+    let there = match path.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Err(Fault::Removed),
+        there => there.map_err(Fault::Read)?,
+    };
+    let own = file.metadata().map_err(Fault::Read)?;
+    Ok(sys::is_same(&there, &own))
+}
+
 /// How long the file is now.
 pub(crate) fn length(file: &File) -> Result<u64, Fault> {
     let metadata = file.metadata().map_err(Fault::Read)?;
@@ -69,6 +79,42 @@ pub(crate) fn length(file: &File) -> Result<u64, Fault> {
         return Err(Fault::Removed);
     }
     Ok(metadata.len())
+}
+
+/// Makes the file at `path` with `bytes`, for its owner only, in the place of what a killed
+/// process left there, and brings it to the disk.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = sys::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
+    io::Write::write_all(&mut file, bytes)?;
+    file.sync_all()
+}
+
+/// Gives the file at `path`, which is `file`, a second name. Whether it has it now: some file
+/// systems know no second names.
+pub(crate) fn link(file: &File, path: &Path, second: &Path) -> io::Result<bool> {
+    match sys::link(path, second) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            // Of a process that was killed before it went on, or of something else.
+            if sys::is_same(&file.metadata()?, &second.symlink_metadata()?) {
+                Ok(true)
+            } else {
+                Err(e)
+            }
+        }
+        linked => linked,
+    }
+}
+
+/// Gives the file at `from` the name `to`, in the place of what has it, and brings that to the
+/// disk.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    let parent = to.parent().filter(|p| !p.as_os_str().is_empty());
+    sys::sync_directory(parent.unwrap_or(Path::new(".")))
 }
 
 /// Puts `bytes` into a new file beside the log, `LOG.torn-N` with the first free N.

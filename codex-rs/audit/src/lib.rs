@@ -9,8 +9,10 @@
 //! |---|---|
 //! | [`record`] | one line: its fields, their order, how it is read back |
 //! | [`chain`] | what makes a changed line show |
+//! | [`checkpoint`], [`note`] | what the log signs of itself, and in which form |
 //! | [`mask`] | what keeps secrets, other people's names and terminal escapes out of it |
-//! | [`writer`] | appending: locks, torn lines, durability |
+//! | [`detail`] | how much of each act is kept |
+//! | [`writer`] | appending: locks, torn lines, durability, closing a full file |
 //! | [`reader`], [`query`] | reading it back, line by line, and choosing lines |
 //! | [`stats`], [`export`] | counting, and the forms that other tools read |
 //! | [`schema`] | the format as a JSON Schema |
@@ -20,14 +22,20 @@
 
 mod error;
 mod file;
+mod json;
 mod notice;
+mod segments;
 mod sys;
 mod tail;
 
 pub mod chain;
+pub mod checkpoint;
 pub mod denials;
+pub mod detail;
 pub mod export;
+pub mod key;
 pub mod mask;
+pub mod note;
 pub mod query;
 pub mod reader;
 pub mod record;

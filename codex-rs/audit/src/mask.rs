@@ -118,20 +118,20 @@ impl Masker {
                 masked.push(more_entries(argv.len() - n));
                 break;
             }
-            masked.push(self.argument(before, argument).into_owned());
+            masked.push(self.argument(before, argument, MAX_TEXT).into_owned());
             before = argument;
         }
         masked
     }
 
-    fn argument<'t>(&self, before: &str, argument: &'t str) -> Cow<'t, str> {
+    fn argument<'t>(&self, before: &str, argument: &'t str, limit: usize) -> Cow<'t, str> {
         match names::value_of_flag(before) {
             Some(names::Value::Secret) if !argument.is_empty() => Cow::Borrowed(REDACTED),
             Some(names::Value::UserAndPassword) => match names::user_of(argument) {
-                Some(user) => Cow::Owned(format!("{}:{REDACTED}", self.mask(user))),
-                None => self.mask(argument),
+                Some(user) => Cow::Owned(format!("{}:{REDACTED}", self.mask_to(user, limit))),
+                None => self.mask_to(argument, limit),
             },
-            _ => self.mask(argument),
+            _ => self.mask_to(argument, limit),
         }
     }
 
@@ -139,8 +139,15 @@ impl Masker {
     /// shows.
     #[must_use]
     pub fn mask_detail(&self, detail: &Value) -> Value {
+        self.mask_detail_to(detail, MAX_TEXT, MAX_DETAIL)
+    }
+
+    /// As [`Masker::mask_detail`], with `text` bytes of each text and `bytes` of all of them.
+    #[must_use]
+    pub fn mask_detail_to(&self, detail: &Value, text: usize, bytes: usize) -> Value {
         let mut room = Room {
-            bytes: MAX_DETAIL,
+            text,
+            bytes,
             values: MAX_VALUES,
         };
         self.value(detail, &mut room, 0)
@@ -148,7 +155,7 @@ impl Masker {
 
     fn value(&self, value: &Value, room: &mut Room, depth: usize) -> Value {
         match value {
-            Value::String(text) => Value::String(room.take(self.mask(text))),
+            Value::String(text) => Value::String(room.take(self.mask_to(text, room.text))),
             Value::Array(list) if depth < MAX_DEPTH => self.array(list, room, depth),
             Value::Object(map) if depth < MAX_DEPTH => self.object(map, room, depth),
             Value::Array(_) | Value::Object(_) => Value::String("…[nested too deeply]".to_owned()),
@@ -166,7 +173,7 @@ impl Masker {
             }
             let text = value.as_str();
             masked.push(match text {
-                Some(text) => Value::String(room.take(self.argument(before, text))),
+                Some(text) => Value::String(room.take(self.argument(before, text, room.text))),
                 None => self.value(value, room, depth + 1),
             });
             before = text.unwrap_or_default();
@@ -200,6 +207,8 @@ impl Masker {
 
 /// What is left of the bounds of one `detail`.
 struct Room {
+    /// Longest text.
+    text: usize,
     bytes: usize,
     values: usize,
 }

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use codex_protocol::operation::{Operation, Outcome};
 use jiff::Timestamp;
 
-use crate::reader::{self, LineReader, LogReader, ReadError};
+use crate::reader::{self, LogReader, ReadError};
 use crate::record::{self, MAX_LINE, Record};
+use crate::segments::{self, Segments};
 use crate::{AuditError, Fault, chain, file, sys, tail};
 
 /// Which records are wanted: those that fit all that is set.
@@ -105,7 +105,9 @@ pub struct Row {
 /// A line that could not be read as a record. Showing a log does not end at one; verifying does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
-    /// Its number, from 1.
+    /// The file that it is in.
+    pub file: PathBuf,
+    /// Its number in that file, from 1.
     pub line: u64,
     /// What is wrong with it.
     pub message: String,
@@ -135,12 +137,40 @@ pub fn select(
 /// The newest `limit` records that `filter` wants, read from the end of the log. `None` where a
 /// line on the way is no record: then only reading from the start can say which line it is.
 fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Option<Vec<Row>>, AuditError> {
+    let read = || {
+        let Segments {
+            closed,
+            open,
+            length,
+        } = Segments::of(path)?;
+        let mut rows = Vec::new();
+        let mut all_records = newest_of(&open, length, filter, limit, &mut rows)?;
+        for (_, path) in closed.iter().rev() {
+            if !all_records || rows.len() >= limit {
+                break;
+            }
+            let file = file::open_to_read(path)?;
+            let length = file.metadata().map_err(Fault::Read)?.len();
+            all_records = newest_of(&file, length, filter, limit, &mut rows)?;
+        }
+        rows.reverse();
+        Ok(all_records.then_some(rows))
+    };
+    read().map_err(|fault: Fault| fault.at(path))
+}
+
+/// Adds to `rows`, newest first, what `filter` wants of the first `length` bytes of `file`, until
+/// they are `limit`. Whether all that was read were records.
+fn newest_of(
+    file: &File,
+    length: u64,
+    filter: &Filter,
+    limit: usize,
+    rows: &mut Vec<Row>,
+) -> Result<bool, Fault> {
     /// Read at a time.
     const BLOCK: u64 = 128 << 10;
-    let reading = |e| Fault::Read(e).at(path);
-    let file = file::open_to_read(path).map_err(|fault| fault.at(path))?;
-    let mut start = reader::length(&file).map_err(|fault| fault.at(path))?;
-    let mut rows = Vec::new();
+    let mut start = length;
     // What was read and not yet taken apart: from `start` on.
     let mut bytes = Vec::new();
     while rows.len() < limit {
@@ -150,12 +180,12 @@ fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Option<Vec<Row>>
         let begin = match begin {
             Some(at) => at + 1,
             None if start == 0 => 0,
-            None if bytes.len() > MAX_LINE + 1 => return Ok(None),
+            None if bytes.len() > MAX_LINE + 1 => return Ok(false),
             None => {
                 let more = BLOCK.min(start);
                 start -= more;
                 let mut block = vec![0; usize::try_from(more).unwrap_or_default()];
-                sys::read_exact_at(&file, &mut block, start).map_err(reading)?;
+                sys::read_exact_at(file, &mut block, start).map_err(Fault::Read)?;
                 block.append(&mut bytes);
                 bytes = block;
                 continue;
@@ -165,25 +195,25 @@ fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Option<Vec<Row>>
             break;
         }
         let Some(read) = bytes[begin..].strip_suffix(b"\n").map(row) else {
-            return Ok(None);
+            return Ok(false);
         };
         match read {
             Ok(row) if filter.matches(&row.record) => rows.push(row),
             Ok(_) => {}
-            Err(_) => return Ok(None),
+            Err(_) => return Ok(false),
         }
         bytes.truncate(begin);
     }
-    rows.reverse();
-    Ok(Some(rows))
+    Ok(true)
 }
 
-/// The record with this number, if the log at `path` has it. Reads no further than it.
+/// The record with this number, if the log at `path` has it. Reads only the file that it is in,
+/// and no further than it.
 ///
 /// # Errors
 /// When the log cannot be opened or read.
 pub fn find(path: &Path, seq: u64) -> Result<Option<Row>, AuditError> {
-    let mut lines = LogReader::open(path)?;
+    let mut lines = LogReader::open_at(path, seq)?;
     loop {
         match lines.next_line() {
             Ok(None) => return Ok(None),
@@ -217,7 +247,7 @@ impl Follow {
     pub fn from_end(path: &Path) -> Result<Self, AuditError> {
         let opened = || {
             let file = file::open_to_read(path)?;
-            let tail = tail::read(&file, reader::length(&file)?)?;
+            let tail = tail::read_log(path, &file, reader::length(&file)?)?;
             Ok((file, tail))
         };
         let (file, tail) = opened().map_err(|fault: Fault| fault.at(path))?;
@@ -238,6 +268,40 @@ impl Follow {
     }
 
     fn advance(&mut self, mut each: impl FnMut(Result<Row, BadLine>)) -> Result<(), Fault> {
+        // In this order: a file that another one has followed gets no more records.
+        let followed = !file::is_at(&self.file, &self.path)?;
+        self.read_on(&mut each)?;
+        if !followed {
+            return Ok(());
+        }
+        let Segments { closed, open, .. } = Segments::of(&self.path)?;
+        for (first, path) in closed {
+            if first > self.seq {
+                self.go_on_in(file::open_to_read(&path)?, &mut each)?;
+            }
+        }
+        self.go_on_in(open, &mut each)
+    }
+
+    fn go_on_in(
+        &mut self,
+        file: File,
+        each: &mut impl FnMut(Result<Row, BadLine>),
+    ) -> Result<(), Fault> {
+        if let Some(begins) = segments::beginning(&file)?
+            && begins.seq <= self.seq
+        {
+            return Err(Fault::Shrunk {
+                written: self.seq,
+                now: begins.seq,
+            });
+        }
+        self.file = file;
+        self.offset = 0;
+        self.read_on(each)
+    }
+
+    fn read_on(&mut self, each: &mut impl FnMut(Result<Row, BadLine>)) -> Result<(), Fault> {
         let length = file::length(&self.file)?;
         if length < self.offset {
             let now = tail::read(&self.file, length)?.link.seq;
@@ -253,6 +317,7 @@ impl Follow {
                     let read = row(line.bytes);
                     self.seq = read.as_ref().map_or(number, |row| row.record.seq);
                     each(read.map_err(|message| BadLine {
+                        file: self.path.clone(),
                         line: number,
                         message,
                     }));
@@ -266,12 +331,8 @@ impl Follow {
     }
 }
 
-/// As [`select`], of lines from anywhere.
-///
-/// # Errors
-/// When reading fails.
-pub fn select_lines<R: BufRead>(
-    mut lines: LineReader<R>,
+fn select_lines(
+    mut lines: LogReader,
     filter: &Filter,
     mut each: impl FnMut(Result<Row, BadLine>),
 ) -> Result<(), std::io::Error> {
@@ -296,7 +357,11 @@ pub fn select_lines<R: BufRead>(
                     }
                 }
             },
-            Err(message) => each(Err(BadLine { line, message })),
+            Err(message) => each(Err(BadLine {
+                file: lines.file().to_owned(),
+                line,
+                message,
+            })),
         }
     }
     newest.into_iter().for_each(|row| each(Ok(row)));

@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Take};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use memchr::memchr;
 
 use crate::file::{self, Locked, Share};
 use crate::record::MAX_LINE;
+use crate::segments::Segments;
 use crate::{AuditError, Fault};
 
 /// Read from the file at a time.
@@ -40,12 +43,30 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct LineReader<R> {
     source: R,
+    /// A line that did not lie in the source's own buffer as a whole.
     buffer: Vec<u8>,
+    /// Bytes of the source's buffer that the last line took.
+    taken: usize,
     number: u64,
 }
 
-/// A log as it stood when it was opened.
-pub type LogReader = LineReader<BufReader<Take<File>>>;
+/// A log as it stood when it was opened, over all of its files.
+#[derive(Debug)]
+pub struct LogReader {
+    /// The files to come, the first of them last.
+    files: Vec<(PathBuf, Source)>,
+    path: PathBuf,
+    lines: LineReader<BufReader<Take<File>>>,
+}
+
+/// Where the bytes of a file come from.
+#[derive(Debug)]
+enum Source {
+    /// It is closed, and opened when its turn comes.
+    Closed,
+    /// It is written to: up to where it ended.
+    Open(File, u64),
+}
 
 impl LogReader {
     /// Opens the log at `path` up to its present end: what is appended meanwhile is left out, so
@@ -54,16 +75,68 @@ impl LogReader {
     /// # Errors
     /// When it cannot be opened or is not a regular file.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
+        Self::open_at(path, 0)
+    }
+
+    /// As [`LogReader::open`], without the files that end before record `seq`.
+    ///
+    /// # Errors
+    /// As [`LogReader::open`].
+    pub fn open_at(path: &Path, seq: u64) -> Result<Self, AuditError> {
         let opened = || {
-            let file = file::open_to_read(path)?;
-            let length = length(&file)?;
-            Ok(Self::new(BufReader::with_capacity(
-                BUFFER,
-                file.take(length),
-            )))
+            let Segments {
+                mut closed,
+                open,
+                length,
+            } = Segments::of(path)?;
+            let passed = closed.iter().filter(|(first, _)| *first <= seq).count();
+            closed.drain(..passed.saturating_sub(1));
+            let mut files = vec![(path.to_owned(), Source::Open(open, length))];
+            let closed = closed.into_iter().rev();
+            files.extend(closed.map(|(_, path)| (path, Source::Closed)));
+            let (path, first) = files.pop().ok_or(Fault::Removed)?;
+            let lines = lines_of(&path, first)?;
+            Ok(Self { files, path, lines })
         };
         opened().map_err(|fault: Fault| fault.at(path))
     }
+
+    /// The file that the last line came from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next line, or `None` at the end of the last file. Lines are numbered in each file.
+    ///
+    /// # Errors
+    /// When reading fails, or the line is longer than [`MAX_LINE`].
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
+        while self.lines.is_at_end()? {
+            let Some((path, source)) = self.files.pop() else {
+                return Ok(None);
+            };
+            self.lines = lines_of(&path, source).map_err(|fault| match fault {
+                Fault::Open(e) | Fault::Read(e) => ReadError::Io(e),
+                other => ReadError::Io(io::Error::other(other.to_string())),
+            })?;
+            self.path = path;
+        }
+        self.lines.next_line()
+    }
+}
+
+fn lines_of(path: &Path, source: Source) -> Result<LineReader<BufReader<Take<File>>>, Fault> {
+    let (file, length) = match source {
+        Source::Open(file, length) => (file, length),
+        Source::Closed => {
+            let file = file::open_to_read(path)?;
+            let length = file.metadata().map_err(Fault::Read)?.len();
+            (file, length)
+        }
+    };
+    let source = BufReader::with_capacity(BUFFER, file.take(length));
+    Ok(LineReader::new(source))
 }
 
 /// How long the log is, between two lines of writers at work.
@@ -92,8 +165,14 @@ impl<R: BufRead> LineReader<R> {
         Self {
             source,
             buffer: Vec::new(),
+            taken: 0,
             number: 0,
         }
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, io::Error> {
+        self.source.consume(std::mem::take(&mut self.taken));
+        Ok(self.source.fill_buf()?.is_empty())
     }
 
     /// The next line, or `None` at the end.
@@ -101,6 +180,20 @@ impl<R: BufRead> LineReader<R> {
     /// # Errors
     /// When reading fails, or the line is longer than [`MAX_LINE`].
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
+        self.source.consume(std::mem::take(&mut self.taken));
+        // Most lines are handed out where they were read to.
+        if let Some(end) = memchr(b'\n', self.source.fill_buf()?)
+            && end <= MAX_LINE
+        {
+            self.taken = end + 1;
+            self.number += 1;
+            let bytes = self.source.fill_buf()?.get(..end).unwrap_or_default();
+            return Ok(Some(Line {
+                number: self.number,
+                bytes,
+                ended: true,
+            }));
+        }
         self.buffer.clear();
         let most = MAX_LINE as u64 + 1;
         let read = self

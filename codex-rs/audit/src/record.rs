@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Fault;
+use crate::detail::Detail;
 use crate::mask::Masker;
 
 /// The version of the format that this crate writes and reads.
@@ -125,23 +126,28 @@ pub(crate) struct Masked<'e> {
 }
 
 impl<'e> Masked<'e> {
-    pub(crate) fn new(masker: &Masker, entry: &'e Entry) -> Self {
+    /// `entry` as `detail` says, masked.
+    pub(crate) fn new(masker: &Masker, entry: &'e Entry, detail: Detail) -> Self {
         let subject = &entry.subject;
+        let (text, room) = (detail.text(), detail.room());
+        let kept = entry.detail.as_ref().and_then(|d| detail.keep(d));
+        let exe = entry.exe.as_deref().filter(|_| detail > Detail::Minimal);
         Self {
             entry,
             session_id: masker.mask_to(subject.session_id.as_str(), MAX_ID),
             task_id: masker.mask_to(subject.task_id.as_str(), MAX_ID),
             agent_type: masker.mask_to(subject.agent_type.as_str(), MAX_ID),
-            target: masker.mask(&entry.target),
-            reason: masker.mask(&entry.reason),
+            target: masker.mask_to(detail.target(&entry.target), text),
+            reason: masker.mask_to(&entry.reason, text),
             rule: masker.mask_to(&entry.rule, MAX_ID),
-            exe: entry.exe.as_deref().map(|exe| masker.mask(exe)),
-            detail: entry.detail.as_ref().map(|d| masker.mask_detail(d)),
+            exe: exe.map(|exe| masker.mask_to(exe, text)),
+            detail: kept.map(|d| masker.mask_detail_to(&d, text, room)),
         }
     }
 
-    /// Adds one more thing to say to `detail`.
-    pub(crate) fn add_detail(&mut self, key: &str, value: Value) {
+    /// With one more thing to say in `detail`, if there is: not masked.
+    pub(crate) fn with_detail(mut self, key: &str, value: Option<Value>) -> Self {
+        let Some(value) = value else { return self };
         let mut detail = match self.detail.take() {
             Some(Value::Object(map)) => map,
             None => Map::new(),
@@ -149,6 +155,14 @@ impl<'e> Masked<'e> {
         };
         detail.insert(key.to_owned(), value);
         self.detail = Some(Value::Object(detail));
+        self
+    }
+
+    /// With `detail` as it is, which is the log's own and holds nothing of anybody else, and with
+    /// what there is to say of a torn line.
+    pub(crate) fn with_own_detail(mut self, detail: Value, recovered: Option<Value>) -> Self {
+        self.detail = Some(detail);
+        self.with_detail("recovered", recovered)
     }
 
     /// Writes the body of the line, see [`chain`](crate::chain), over what is in `line`.

@@ -1,11 +1,12 @@
 //! Where a log ends, found without reading all of it.
 
 use std::fs::File;
+use std::path::Path;
 
 use crate::Fault;
 use crate::chain::{self, Link, START};
 use crate::record::MAX_LINE;
-use crate::sys;
+use crate::{segments, sys};
 
 /// How much is read at first: several ordinary records.
 const FIRST_LOOK: u64 = 4 << 10;
@@ -21,6 +22,20 @@ pub(crate) struct Tail {
     pub(crate) whole: u64,
     /// What stands after it: a line that a killed process did not finish. Empty as a rule.
     pub(crate) torn: Vec<u8>,
+}
+
+/// Finds the end of the log at `path`, whose own file is `file` with `length` bytes. A file without
+/// a record yet goes on from the last one that was closed.
+pub(crate) fn read_log(path: &Path, file: &File, length: u64) -> Result<Tail, Fault> {
+    let mut tail = read(file, length)?;
+    if tail.link == Link::GENESIS
+        && let Some((_, closed)) = segments::closed(path)?.last()
+    {
+        let closed = crate::file::open_to_read(closed)?;
+        let length = closed.metadata().map_err(Fault::Read)?.len();
+        tail.link = read(&closed, length)?.link;
+    }
+    Ok(tail)
 }
 
 /// Finds the end of the first `length` bytes of `file`.

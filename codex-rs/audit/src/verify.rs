@@ -1,18 +1,20 @@
 //! Whether a log is whole, and if not, where and how it was changed.
 //!
-//! An edit, a line left out, put in or moved, and a torn end are found, with the first bad line.
-//! Two things are not to be found in the file alone, since whoever can write it can do them
-//! without a trace: rewriting everything from some line on, and cutting whole lines off the end.
-//! For these, keep a head elsewhere and pass it as [`Expected::head`].
+//! An edit, a line left out, put in or moved, and a torn end are found, with the first bad line,
+//! and so is a file that is missing, or that another one took the place of. Checkpoints show a log
+//! that was rewritten by someone who has not the key that signs it; see
+//! [`checkpoint`](crate::checkpoint). What nothing in the log shows: that its end was cut off after
+//! some checkpoint, and anything that the owner of the key does. For these, keep a head elsewhere
+//! and pass it as [`Expected::head`].
 
 use std::fmt;
-use std::io::BufRead;
-use std::path::Path;
-
-use serde::de::IgnoredAny;
+use std::path::{Path, PathBuf};
 
 use crate::chain::{self, Hash, Link, Parts, START};
-use crate::reader::{LineReader, LogReader, ReadError};
+use crate::checkpoint::{Checks, Signatures};
+use crate::json::is_open_object;
+use crate::note::PublicKey;
+use crate::reader::{LogReader, ReadError};
 use crate::{AuditError, Fault};
 
 /// What is known of the log from elsewhere.
@@ -23,10 +25,20 @@ pub struct Expected {
     pub head: Option<Hash>,
     /// The log must reach to this record at least.
     pub min_seq: Option<u64>,
+    /// Keys of which one must be among those that sign the log. Empty: any key will do, as long
+    /// as each change of key is signed by the one before.
+    pub keys: Vec<PublicKey>,
+    /// The oldest files may have been moved elsewhere: the log may begin with the checkpoint that
+    /// a file begins with.
+    pub partial: bool,
 }
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, and it lives for a moment"
+)]
 pub enum Verdict {
     /// Every line is as it was written.
     Whole(Whole),
@@ -35,7 +47,7 @@ pub enum Verdict {
 }
 
 /// A log that is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whole {
     /// How many records it has.
     pub records: u64,
@@ -43,12 +55,16 @@ pub struct Whole {
     pub head: Hash,
     /// The number of the last; 0 if there is none.
     pub last_seq: u64,
+    /// What of it is signed, and by whom.
+    pub signatures: Signatures,
 }
 
 /// The first thing that is wrong with a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// The first bad line, from 1.
+    /// The file that it is in.
+    pub file: PathBuf,
+    /// The first bad line in that file, from 1.
     pub line: u64,
     /// The number of the record concerned, if known: of the first missing one where records are
     /// missing.
@@ -74,6 +90,8 @@ pub enum Damage {
     Cut,
     /// A line is nothing that codex writes.
     NotARecord,
+    /// A checkpoint does not vouch for what stands before it, or not by the key that it should.
+    BadSignature,
 }
 
 impl Damage {
@@ -85,6 +103,7 @@ impl Damage {
         Self::Inserted,
         Self::Cut,
         Self::NotARecord,
+        Self::BadSignature,
     ];
 
     /// The word for it on the command line and in JSON.
@@ -97,6 +116,7 @@ impl Damage {
             Self::Inserted => "inserted",
             Self::Cut => "cut",
             Self::NotARecord => "not_a_record",
+            Self::BadSignature => "bad_signature",
         }
     }
 }
@@ -125,30 +145,25 @@ pub fn head(path: &Path) -> Result<Link, AuditError> {
     let read = || {
         let file = crate::file::open_to_read(path)?;
         let length = file.metadata().map_err(Fault::Read)?.len();
-        Ok(crate::tail::read(&file, length)?.link)
+        Ok(crate::tail::read_log(path, &file, length)?.link)
     };
     read().map_err(|fault: Fault| fault.at(path))
 }
 
-/// Verifies the lines that `lines` gives.
-///
-/// # Errors
-/// When reading fails.
-pub fn verify_lines<R: BufRead>(
-    mut lines: LineReader<R>,
-    expected: &Expected,
-) -> Result<Verdict, std::io::Error> {
+fn verify_lines(mut lines: LogReader, expected: &Expected) -> Result<Verdict, std::io::Error> {
     let mut chain = Chain {
         last: Link::GENESIS,
         before_last: Link::GENESIS,
         expected,
+        checks: Checks::new(&expected.keys),
         head_seen: expected.head.is_none_or(|head| head == chain::GENESIS),
+        records: 0,
         line: 0,
     };
     loop {
         let found = match lines.next_line() {
-            Ok(None) => return Ok(chain.finish()),
-            Ok(Some(line)) if !line.ended => Err(Found::Broken(Broken {
+            Ok(None) => return Ok(chain.finish(lines.file())),
+            Ok(Some(line)) if !line.ended => Err(Found::Broken {
                 line: line.number,
                 seq: None,
                 what: Damage::Cut,
@@ -156,22 +171,35 @@ pub fn verify_lines<R: BufRead>(
                     "line {} was not written to its end: the process that wrote it was killed, or the file was cut",
                     line.number
                 ),
-            })),
+            }),
             Ok(Some(line)) => {
                 chain.line = line.number;
                 chain.take(line.bytes)
             }
-            Err(ReadError::TooLong { line }) => Err(Found::Broken(Broken {
+            Err(ReadError::TooLong { line }) => Err(Found::Broken {
                 line,
                 seq: None,
                 what: Damage::NotARecord,
                 message: ReadError::TooLong { line }.to_string(),
-            })),
+            }),
             Err(ReadError::Io(e)) => return Err(e),
         };
         match found {
             Ok(()) => {}
-            Err(Found::Broken(broken)) => return Ok(Verdict::Broken(broken)),
+            Err(Found::Broken {
+                line,
+                seq,
+                what,
+                message,
+            }) => {
+                return Ok(Verdict::Broken(Broken {
+                    file: lines.file().to_owned(),
+                    line,
+                    seq,
+                    what,
+                    message,
+                }));
+            }
             Err(Found::Gap { to }) => return Ok(Verdict::Broken(chain.gap(lines, to)?)),
         }
     }
@@ -179,11 +207,14 @@ pub fn verify_lines<R: BufRead>(
 
 /// What keeps a line from following.
 enum Found {
-    Broken(Broken),
-    /// Records are missing before record `to`; they may yet come.
-    Gap {
-        to: u64,
+    Broken {
+        line: u64,
+        seq: Option<u64>,
+        what: Damage,
+        message: String,
     },
+    /// Records are missing before record `to`; they may yet come.
+    Gap { to: u64 },
 }
 
 struct Chain<'e> {
@@ -191,8 +222,10 @@ struct Chain<'e> {
     last: Link,
     before_last: Link,
     expected: &'e Expected,
+    checks: Checks<'e>,
     head_seen: bool,
-    /// The number of the line at hand.
+    records: u64,
+    /// The number of the line at hand, in its file.
     line: u64,
 }
 
@@ -205,16 +238,29 @@ impl Chain<'_> {
             let message = format!("line {} does not have the hash of its contents", self.line);
             return Err(self.broken(Damage::Edited, parts.seq, message));
         }
+        let begins_file = self.line == 1 && self.records == 0 && self.checks.may_be_one(line);
+        if self.expected.partial && begins_file && parts.seq > 1 {
+            self.last = Link {
+                seq: parts.seq - 1,
+                hash: parts.prev,
+            };
+            self.before_last = self.last;
+        }
         let due = self.last.seq + 1;
         if parts.prev != self.last.hash || parts.seq != due {
             return Err(self.no_successor(&parts, due));
         }
-        if serde_json::from_slice::<IgnoredAny>(line).is_err() {
+        if !is_open_object(parts.body) {
             let message = format!("line {} is not valid JSON", self.line);
             return Err(self.broken(Damage::NotARecord, parts.seq, message));
         }
+        if let Err(cause) = self.checks.take(line, &self.last) {
+            let message = format!("the checkpoint in line {}: {cause}", self.line);
+            return Err(self.broken(Damage::BadSignature, parts.seq, message));
+        }
         self.before_last = self.last;
         self.last = parts.link();
+        self.records += 1;
         self.head_seen |= self.expected.head == Some(parts.hash);
         Ok(())
     }
@@ -228,12 +274,12 @@ impl Chain<'_> {
             let message = format!("line {} is nothing that this codex writes", self.line);
             (Damage::NotARecord, message)
         };
-        Found::Broken(Broken {
+        Found::Broken {
             line: self.line,
             seq: was_one.then_some(self.last.seq + 1),
             what,
             message,
-        })
+        }
     }
 
     /// Why a line that is whole in itself does not follow the one before it.
@@ -248,12 +294,16 @@ impl Chain<'_> {
         if seq > due {
             return Found::Gap { to: seq };
         }
-        if line == 1 {
+        if line == 1 && self.records == 0 {
             let message = "line 1 follows another record: the beginning is missing".to_owned();
             return self.broken(Damage::Dropped, seq, message);
         }
-        if seq < due && parts.hash != self.last.hash && parts.prev == self.before_last.hash {
-            return Found::Broken(Broken {
+        if line > 1
+            && seq < due
+            && parts.hash != self.last.hash
+            && parts.prev == self.before_last.hash
+        {
+            return Found::Broken {
                 line: line - 1,
                 seq: Some(self.last.seq),
                 what: Damage::Inserted,
@@ -261,14 +311,21 @@ impl Chain<'_> {
                     "line {} was put in: line {line} follows the line before it",
                     line - 1
                 ),
-            });
+            };
         }
         if seq < due {
             // All records up to here were seen and are whole, so this one was there already.
             let message = format!("line {line} is record {seq} once more");
             return self.broken(Damage::Inserted, seq, message);
         }
-        Found::Broken(Broken {
+        if line == 1 {
+            let message = format!(
+                "this file does not follow the one before it, which ends with record {} otherwise",
+                self.last.seq
+            );
+            return self.broken(Damage::Edited, seq, message);
+        }
+        Found::Broken {
             line: line - 1,
             seq: Some(self.last.seq),
             what: Damage::Edited,
@@ -276,13 +333,15 @@ impl Chain<'_> {
                 "line {} was rewritten with a new hash: line {line} follows another one",
                 line - 1
             ),
-        })
+        }
     }
 
     /// Whether the record that is due comes later, or never.
-    fn gap<R: BufRead>(&self, mut lines: LineReader<R>, to: u64) -> Result<Broken, std::io::Error> {
+    fn gap(&self, mut lines: LogReader, to: u64) -> Result<Broken, std::io::Error> {
         let due = self.last.seq + 1;
+        let file = lines.file().to_owned();
         let broken = |what, message| Broken {
+            file: file.clone(),
             line: self.line,
             seq: Some(due),
             what,
@@ -312,15 +371,17 @@ impl Chain<'_> {
         Ok(broken(Damage::Dropped, message))
     }
 
-    fn finish(self) -> Verdict {
-        let cut = |message| {
+    fn finish(self, file: &Path) -> Verdict {
+        let broken = |what, message| {
             Verdict::Broken(Broken {
+                file: file.to_owned(),
                 line: self.line + 1,
                 seq: Some(self.last.seq + 1),
-                what: Damage::Cut,
+                what,
                 message,
             })
         };
+        let cut = |message| broken(Damage::Cut, message);
         if let Some(min) = self.expected.min_seq.filter(|min| *min > self.last.seq) {
             return cut(format!(
                 "the log ends at record {}, where {min} is expected at least",
@@ -332,19 +393,23 @@ impl Chain<'_> {
                 "no record has the expected hash {head}: the log was cut before it, or rewritten"
             ));
         }
-        Verdict::Whole(Whole {
-            records: self.line,
-            head: self.last.hash,
-            last_seq: self.last.seq,
-        })
+        match self.checks.finish(self.last.seq) {
+            Err(message) => broken(Damage::BadSignature, message),
+            Ok(signatures) => Verdict::Whole(Whole {
+                records: self.records,
+                head: self.last.hash,
+                last_seq: self.last.seq,
+                signatures,
+            }),
+        }
     }
 
     fn broken(&self, what: Damage, seq: u64, message: String) -> Found {
-        Found::Broken(Broken {
+        Found::Broken {
             line: self.line,
             seq: Some(seq),
             what,
             message,
-        })
+        }
     }
 }

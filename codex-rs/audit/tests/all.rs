@@ -8,10 +8,15 @@
 )]
 
 mod all {
+    mod checkpoints;
+    mod detail;
+    mod durability;
     mod fixture;
     mod format;
+    mod fuzz;
     mod processes;
     mod reading;
+    mod rotation;
     mod tampering;
     mod writing;
 }

@@ -493,6 +493,8 @@ pub(crate) enum Audit {
     Verify(AuditVerify),
     /// Print the number and hash of the last record, to keep elsewhere
     Head(AuditHead),
+    /// Print the public key that the log is signed with, to keep elsewhere
+    Key(AuditKey),
     /// Print all records in a form that other tools read
     Export(AuditExport),
 }
@@ -527,6 +529,17 @@ pub(crate) struct AuditExplain {
 
 #[derive(Args, Debug)]
 pub(crate) struct AuditHead {
+    /// One JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuditKey {
+    /// Put a new key in the place of the old one, which signs that
+    #[arg(long)]
+    pub(crate) new: bool,
+
     /// One JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -590,6 +603,15 @@ pub(crate) struct AuditVerify {
     /// The least sequence number that the last record must have
     #[arg(long, value_name = "N")]
     pub(crate) min_seq: Option<u64>,
+
+    /// A key that must be among those that sign the log, as `codex audit key` prints it; repeatable.
+    /// Without it, the key that is here
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+
+    /// The oldest files of the log may have been moved elsewhere
+    #[arg(long)]
+    pub(crate) partial: bool,
 
     /// One JSON document
     #[arg(long)]

@@ -4,19 +4,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use codex_audit::chain::{Hash, Link};
+use codex_audit::chain::Link;
 use codex_audit::query::{self, BadLine, Filter, Row, Since};
 use codex_audit::record::Record;
-use codex_audit::verify::{self, Expected, Verdict};
+use codex_audit::verify;
 use codex_protocol::operation::{Operation, Outcome};
 use serde_json::json;
 
-use crate::args::{Audit, AuditHead, AuditShow, AuditVerify, Global};
+use crate::args::{Audit, AuditHead, AuditShow, Global};
 use crate::failure::{Failure, Kind, OrFail as _};
 use crate::print::{self, Painter, Style};
 use crate::setup;
 
 mod reading;
+mod signing;
 
 pub(crate) fn run(global: &Global, command: &Audit) -> Result<ExitCode, Failure> {
     match command {
@@ -24,8 +25,9 @@ pub(crate) fn run(global: &Global, command: &Audit) -> Result<ExitCode, Failure>
         Audit::Tail(args) => reading::tail(global, args),
         Audit::Stats(args) => reading::stats(global, args),
         Audit::Explain(args) => reading::explain(global, args),
-        Audit::Verify(args) => verify(global, args),
+        Audit::Verify(args) => signing::verify(global, args),
         Audit::Head(args) => head(global, args),
+        Audit::Key(args) => signing::key(global, args),
         Audit::Export(args) => reading::export(global, args),
     }
 }
@@ -62,8 +64,10 @@ fn show(global: &Global, args: &AuditShow) -> Result<ExitCode, Failure> {
 /// Says which line of the log is no record.
 fn warn(global: &Global, bad: &BadLine) {
     let text = format!(
-        "line {} of the log: {}; 'codex audit verify' checks it",
-        bad.line, bad.message
+        "line {} of '{}': {}; 'codex audit verify' checks it",
+        bad.line,
+        bad.file.display(),
+        bad.message
     );
     print::warning(global.color, &text);
 }
@@ -126,49 +130,4 @@ fn human(painter: Painter, record: &Record) -> String {
             &format!("[{} {}] {what}", record.rule, record.evidence)
         ),
     )
-}
-
-fn verify(global: &Global, args: &AuditVerify) -> Result<ExitCode, Failure> {
-    let head = args.expect_head.as_deref().map(|text| {
-        Hash::from_hex(text.as_bytes()).ok_or_else(|| {
-            Failure::usage(format!(
-                "'{text}' is no head: give 64 hexadecimal digits, as `codex audit head` prints them"
-            ))
-        })
-    });
-    let expected = Expected {
-        head: head.transpose()?,
-        min_seq: args.min_seq,
-    };
-    let path = setup::audit_path(global)?;
-    let verdict = verify::verify(&path, &expected).or_fail(Kind::Work)?;
-    let painter = Painter::for_stdout(global.color);
-    match verdict {
-        Verdict::Whole(whole) => {
-            if args.json {
-                print::data(&json!({ "v": 1, "whole": true, "records": whole.records, "last_seq": whole.last_seq, "head": whole.head.as_str() }).to_string());
-            } else {
-                print::data(&format!(
-                    "{}: {} records, the last is {}, head {}",
-                    painter.paint(Style::Good, "whole"),
-                    whole.records,
-                    whole.last_seq,
-                    whole.head
-                ));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Verdict::Broken(broken) => {
-            if args.json {
-                print::data(&json!({ "v": 1, "whole": false, "line": broken.line, "seq": broken.seq, "damage": broken.what.as_str(), "message": broken.message }).to_string());
-            } else {
-                print::data(&format!(
-                    "{}: {}",
-                    painter.paint(Style::Bad, broken.what.as_str()),
-                    broken.message
-                ));
-            }
-            Ok(ExitCode::from(1))
-        }
-    }
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
         sink: Arc::new(NoSteps),
         first_step: 0,
     };
-    let setup = match Setup::open(global, &base, bench, watch) {
+    let mut setup = match Setup::open(global, &base, bench, watch) {
         Err(failure) if failure.kind == Kind::CannotEnforce => return Ok(set_up(failure)),
         setup => setup?,
     };
@@ -79,10 +79,13 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
     print::level(global, &report);
     let argv = args.command.clone();
     let Some(program) = find_program(Path::new(&name), &cwd, setup.workbench.search_path()) else {
-        print::error(
-            global.color,
-            &Failure::work(format!("there is no program '{}'", name.to_string_lossy())),
-        );
+        let named = setup
+            .log
+            .masker()
+            .mask(&name.to_string_lossy())
+            .into_owned();
+        let told = format!("there is no program '{}'", print::with_home(&named));
+        print::error(global.color, &Failure::work(told));
         return Ok(ExitCode::from(NOT_FOUND));
     };
     let ready = (ready, setup.workbench.programs(setup.permissions.policy()));
@@ -91,6 +94,8 @@ pub(crate) fn run(global: &Global, args: &Sandbox) -> Result<ExitCode, Failure> 
     drop(span);
     watched.finish()?;
     let profile = setup.permissions.policy().profile();
+    // Signs the log, which the report and the head then cover.
+    setup.end();
     let denials = setup.log.denied();
     match args.report {
         ReportForm::None => {}

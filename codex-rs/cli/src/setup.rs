@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use codex_audit::writer::{AuditLog, Options};
+use codex_audit::detail::Detail;
+use codex_audit::note::PublicKey;
+use codex_audit::writer::{AuditLog, Options, Rotation};
 use codex_core::command::{SHARED_MEMORY, Workbench};
 use codex_core::{agents_md, paths, places};
 use codex_protocol::event::EventSink;
@@ -21,7 +23,7 @@ use codex_sandbox::plan::{CannotEnforce, Limits, Plan, Terminal};
 use codex_sandbox::report::Report;
 use serde_json::json;
 
-use crate::args::{Global, Grants};
+use crate::args::{ColorChoice, Global, Grants};
 use crate::config::{
     self, AuditDetail, AuditReads, Config, Flags, Inputs, Loaded, Rights, ShellEnvironment,
     WebSearch, environment,
@@ -78,6 +80,49 @@ pub(crate) fn audit_path(global: &Global) -> Result<PathBuf, Failure> {
     Ok(log_path(&loaded, &codex_home))
 }
 
+/// Where the key is that signs the log.
+fn key_path(codex_home: &Path) -> PathBuf {
+    codex_home.join("keys").join("audit.key")
+}
+
+/// Where the key is that signs the log, for commands that only read it.
+pub(crate) fn key_file() -> Result<PathBuf, Failure> {
+    Ok(key_path(&homes()?.1))
+}
+
+/// Puts a new key in the place of the one that signs the log.
+pub(crate) fn change_audit_key(global: &Global, grants: &Grants) -> Result<PublicKey, Failure> {
+    let base = Base::new(global, grants, &[])?;
+    let home = base.places().home.clone();
+    let log = AuditLog::open(&base.audit_path, log_options(&base, home)).or_fail(Kind::Refused)?;
+    let subject = Subject {
+        task_id: TaskId::new(new_id()),
+        session_id: SessionId::new(new_id()),
+        agent_type: AgentType::main(),
+        profile: base.policy.profile(),
+    };
+    log.change_key(&subject).or_fail(Kind::Refused)
+}
+
+/// What a log is opened with to write to it.
+fn log_options(base: &Base, home: Option<PathBuf>) -> Options {
+    let audit = &base.loaded.config.audit;
+    Options {
+        home,
+        key: Some(key_path(&base.codex_home)),
+        detail: match audit.detail {
+            AuditDetail::Minimal => Detail::Minimal,
+            AuditDetail::Normal => Detail::Normal,
+            AuditDetail::Full => Detail::Full,
+        },
+        rotation: Rotation {
+            size: audit.max_size,
+            age: audit.max_age,
+        },
+        ..Options::default()
+    }
+}
+
 fn log_path(loaded: &Loaded, codex_home: &Path) -> PathBuf {
     loaded
         .config
@@ -121,7 +166,6 @@ fn load(
 /// Settings that this version reads and does not act on yet: whoever made them should know.
 fn without_effect(config: &Config) -> Option<String> {
     let settings = [
-        (config.audit.detail != AuditDetail::Normal, "audit.detail"),
         (config.web_search != WebSearch::Disabled, "web_search"),
         (!config.mcp_servers.is_empty(), "mcp_servers"),
     ];
@@ -210,9 +254,12 @@ impl Base {
             .or_fail(Kind::Usage)?;
         let audit_path = log_path(&loaded, &codex_home);
         let mut layer = places::layer(rights.profile, places);
-        layer.add_secrets(PathPattern::exactly(
-            &paths::resolve(&here, &audit_path).unwrap_or_else(|_| audit_path.clone()),
-        ));
+        let log = paths::resolve(&here, &audit_path).unwrap_or_else(|_| audit_path.clone());
+        layer.add_secrets(PathPattern::exactly(&log));
+        // Its closed files, and what a killed process left.
+        let mut beside = log.into_os_string();
+        beside.push(".*");
+        layer.add_secrets(PathPattern::exactly(Path::new(&beside)));
         layer.add_secrets(rights.secrets.iter().cloned());
         add_grants(
             &mut layer,
@@ -317,10 +364,29 @@ pub(crate) struct Setup {
     kept: Kept,
 }
 
+/// What happens when a run ends, however it ends: the log is signed.
+struct Ending {
+    log: Arc<AuditLog>,
+    color: ColorChoice,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Err(error) = self.log.checkpoint() {
+            print::warning(
+                self.color,
+                &format!("what this run did is recorded but not signed: {error}"),
+            );
+        }
+    }
+}
+
 /// What a run holds until its end.
 pub(crate) struct Kept {
     /// The proxy, where hosts may be reached.
     pub(crate) egress: Option<Egress>,
+    /// Once the log is open.
+    ending: Option<Ending>,
     /// Removed when the run ends.
     temp: Option<tempfile::TempDir>,
 }
@@ -429,7 +495,11 @@ impl Bench {
             policy: base.policy.with_own(layer),
             session,
             workbench,
-            kept: Kept { egress, temp },
+            kept: Kept {
+                egress,
+                ending: None,
+                temp,
+            },
         })
     }
 
@@ -472,10 +542,7 @@ impl Setup {
             workbench,
             mut kept,
         } = bench;
-        let options = Options {
-            home: policy.own().places.home.clone(),
-            ..Options::default()
-        };
+        let options = log_options(base, policy.own().places.home.clone());
         let log = Arc::new(AuditLog::open(&base.audit_path, options).or_fail(Kind::Refused)?);
         let subject = Subject {
             task_id: TaskId::new(new_id()),
@@ -488,6 +555,10 @@ impl Setup {
         let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
         let approver = Arc::new(NeverAsk);
         let permissions = Permissions::new(policy, subject, recorder, approver, items);
+        kept.ending = Some(Ending {
+            log: Arc::clone(&log),
+            color: global.color,
+        });
         if let Some(egress) = &mut kept.egress {
             egress.start(&permissions)?;
         }
@@ -502,6 +573,11 @@ impl Setup {
     /// Where the run takes place.
     pub(crate) fn places(&self) -> &Places {
         &self.permissions.policy().own().places
+    }
+
+    /// Ends what has to end before the log's head is told: it is signed.
+    pub(crate) fn end(&mut self) {
+        self.kept.ending = None;
     }
 
     /// The run's parts, and what has to be kept until it has ended.

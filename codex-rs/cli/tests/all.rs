@@ -13,6 +13,7 @@ mod all {
     mod agents_run;
     mod audit;
     mod bad_input;
+    mod canary;
     mod commands;
     mod compaction;
     mod demo;

@@ -312,8 +312,14 @@ impl Session {
         };
         let mut stream = parts.model.stream(prompt);
         let mut items = Vec::new();
+        // A provider's words may repeat what it was sent, or hold what drives a terminal.
+        let masked = |text: &str| parts.permissions.recorder().mask(text);
         while let Some(event) = stream.next().await {
-            match event? {
+            let event = event.map_err(|error| ModelError {
+                message: masked(&error.message),
+                ..error
+            })?;
+            match event {
                 ModelEvent::TextDelta(_) | ModelEvent::ReasoningDelta(_) => {}
                 ModelEvent::Retrying {
                     reason,
@@ -322,6 +328,7 @@ impl Session {
                 } => {
                     items.clear();
                     let seconds = Duration::from_millis(delay_ms).as_secs_f32();
+                    let reason = masked(&reason);
                     let message = format!("{reason}; attempt {attempt} follows in {seconds:.1} s");
                     self.emit(Event::Error { message });
                 }

@@ -60,6 +60,8 @@ words! {
         ProfileChange = "profile_change",
         /// A limit on memory, processes, time or output was reached.
         ResourceLimit = "resource_limit",
+        /// The log's own signature over what stands in it so far.
+        Checkpoint = "checkpoint",
     }
 }
 

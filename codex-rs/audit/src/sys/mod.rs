@@ -12,5 +12,6 @@ mod windows;
 use windows as platform;
 
 pub(crate) use platform::{
-    check_owner, is_removed, make_private_directory, open, private, read_exact_at, sync_directory,
+    check_owner, is_private, is_removed, is_same, link, make_private_directory, open, private,
+    read_exact_at, sync_directory,
 };

@@ -1,6 +1,6 @@
 //! Unix: modes, owners, and opening without following a link.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -13,6 +13,8 @@ use crate::Fault;
 /// Only the owner reads and writes.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
+/// Every permission of group and others.
+const OTHERS: u32 = 0o077;
 /// Write permission of group and others.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -54,6 +56,27 @@ pub(crate) fn check_owner(metadata: &Metadata) -> Result<(), Fault> {
         return Err(Fault::Writable(metadata.mode() & 0o7777));
     }
     Ok(())
+}
+
+/// Whether nobody but its owner, who we are, can use a file.
+pub(crate) fn is_private(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & OTHERS == 0
+}
+
+/// Whether these are of one file.
+pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Gives the file at `path` a second name. `false`: this file system knows none.
+pub(crate) fn link(path: &Path, second: &Path) -> io::Result<bool> {
+    match fs::hard_link(path, second) {
+        Ok(()) => Ok(true),
+        Err(e) => match Errno::from_io_error(&e) {
+            Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            _ => Err(e),
+        },
+    }
 }
 
 /// Whether an open file has no name any more.

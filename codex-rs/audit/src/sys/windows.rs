@@ -56,6 +56,25 @@ pub(crate) fn check_owner(_: &Metadata) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Nothing is looked at, as in [`check_owner`].
+pub(crate) fn is_private(_: &Metadata) -> bool {
+    true
+}
+
+/// A name cannot come to mean another file while the file is open, see [`SHARE_READ_WRITE`].
+pub(crate) fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+/// For the same reason a log's file cannot be closed and followed by another one: it stays one.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the same signature on every platform"
+)]
+pub(crate) fn link(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// An open file cannot lose its name: it was opened so that nobody may remove it.
 pub(crate) fn is_removed(_: &Metadata) -> bool {
     false

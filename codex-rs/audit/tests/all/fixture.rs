@@ -48,6 +48,14 @@ pub(super) fn open(path: &Path) -> AuditLog {
     AuditLog::open(path, Options::default()).unwrap()
 }
 
+/// What signs the log beside it with the key `key` in `directory`.
+pub(super) fn signed(directory: &Path) -> Options {
+    Options {
+        key: Some(directory.join("keys/audit.key")),
+        ..Options::default()
+    }
+}
+
 /// A log with `n` records, in a directory that goes with the test.
 pub(super) fn log_of(n: usize) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -88,4 +96,22 @@ pub(super) fn records(path: &Path) -> Vec<Record> {
     let lines = lines(path);
     let read = lines.iter().map(|l| Record::parse(l.as_bytes()).unwrap());
     read.collect()
+}
+
+/// RFC 4648, not by the crate that the log uses.
+pub(super) fn base64_of(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let word =
+            group.iter().fold(0_u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - group.len()));
+        for n in 0..4 {
+            text.push(if n <= group.len() {
+                DIGITS[(word >> (18 - 6 * n) & 63) as usize].into()
+            } else {
+                '='
+            });
+        }
+    }
+    text
 }

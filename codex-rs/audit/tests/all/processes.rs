@@ -5,18 +5,25 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, thread};
+use std::{env, fs, thread};
 
-use codex_audit::verify::{Damage, Verdict};
+use codex_audit::checkpoint::EVERY;
+use codex_audit::key::public_key;
+use codex_audit::query::{self, Filter};
+use codex_audit::verify::{Damage, Expected, Verdict, verify};
+use codex_audit::writer::{AuditLog, Options, Rotation, SMALLEST_FILE};
 use codex_protocol::operation::Operation;
 use codex_protocol::record::Recorder;
 
-use super::fixture::{denied, entry, log_of, open, records, verdict, whole};
+use super::fixture::{denied, entry, log_of, open, records, signed, verdict, whole};
 
 /// Where the log is that [`writer_process`] appends to, and how many records.
 const LOG: &str = "CODEX_AUDIT_TEST_LOG";
 
 const RECORDS: &str = "CODEX_AUDIT_TEST_RECORDS";
+
+/// How large a file of it gets, where it has an end.
+const FILE: &str = "CODEX_AUDIT_TEST_FILE";
 
 #[test]
 fn threads_and_separate_logs_share_one_chain() {
@@ -62,10 +69,18 @@ fn writer_process() {
     let Some(path) = env::var_os(LOG) else { return };
     let records = env::var(RECORDS).unwrap();
     let (writer, records) = records.split_once(':').unwrap();
-    let log = open(Path::new(&path));
+    let path = Path::new(&path);
+    let options = Options {
+        rotation: Rotation {
+            size: env::var(FILE).ok().map(|size| size.parse().unwrap()),
+            age: None,
+        },
+        ..signed(path.parent().unwrap())
+    };
+    let log = AuditLog::open(path, options).unwrap();
     for n in 0..records.parse().unwrap() {
         let target = format!("{writer}-{n}");
-        let wanted = if n % 50 == 0 {
+        let wanted = if n % 500 == 0 {
             denied(Operation::NetworkAccess, &target)
         } else {
             entry(&target)
@@ -87,7 +102,7 @@ fn denying_process() {
         return;
     };
     let name = env::var(RECORDS).unwrap();
-    let log = open(Path::new(&path));
+    let log = small_files(Path::new(&path));
     for n in 0_u64.. {
         // Lines of many lengths: long ones are more likely to be torn.
         let padding = "/x y".repeat((n % 7 * 150) as usize);
@@ -97,13 +112,26 @@ fn denying_process() {
     }
 }
 
-/// Two processes at a time write to one log and are killed at any moment, 200 in all. What they
-/// said is recorded is in the log, once; the log is whole but for a torn end, and that is moved
-/// aside and told of by the next record.
+/// A signed log whose files are closed as early as they can be.
+fn small_files(path: &Path) -> AuditLog {
+    let options = Options {
+        rotation: Rotation {
+            size: Some(SMALLEST_FILE),
+            age: None,
+        },
+        ..signed(path.parent().unwrap())
+    };
+    AuditLog::open(path, options).unwrap()
+}
+
+/// Two processes at a time write to one log and are killed at any moment, 200 in all, also while
+/// they sign it or close a file of it. What they said is recorded is in the log, once; the log is
+/// whole but for a torn end, and that is moved aside and told of by the next record.
 #[test]
 fn no_acknowledged_denial_is_lost_to_a_kill() {
     const ROUNDS: u64 = 100;
-    let (_directory, path) = log_of(1);
+    let (_directory, path) = log_of(0);
+    small_files(&path).append(&entry("first")).unwrap();
     let program = env::current_exe().unwrap();
     let mut acknowledged = Vec::new();
     let mut torn = 0;
@@ -153,9 +181,13 @@ fn no_acknowledged_denial_is_lost_to_a_kill() {
             torn += 1;
         }
     }
-    open(&path).append(&entry("last")).unwrap();
-    whole(&path);
-    let records = records(&path);
+    small_files(&path).append(&entry("last")).unwrap();
+    assert!(whole(&path).signatures.checkpoints > 3);
+    let mut records = Vec::new();
+    query::select(&path, &Filter::default(), |row| {
+        records.push(row.unwrap().record)
+    })
+    .unwrap();
     let recovered = records.iter().filter(|r| {
         let detail = r.detail.as_ref();
         detail.is_some_and(|detail| detail.get("recovered").is_some())
@@ -183,13 +215,20 @@ fn writer(program: &mut Command, path: &Path, records: &str) -> Child {
         .unwrap()
 }
 
+/// Eight processes write ten thousand records each, over many files: all are there, each writer's
+/// in its order, and the log is whole and signed.
 #[test]
 fn processes_share_one_chain() {
-    const EACH: usize = 300;
-    let (_directory, path) = log_of(0);
+    const WRITERS: usize = 8;
+    const EACH: usize = 10_000;
+    let (directory, path) = log_of(0);
     let program = env::current_exe().unwrap();
-    let children: Vec<_> = (0..4)
-        .map(|n| writer(&mut Command::new(&program), &path, &format!("{n}:{EACH}")))
+    let children: Vec<_> = (0..WRITERS)
+        .map(|n| {
+            let mut command = Command::new(&program);
+            command.env(FILE, (2 << 20).to_string());
+            writer(&mut command, &path, &format!("{n}:{EACH}"))
+        })
         .collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
@@ -199,7 +238,31 @@ fn processes_share_one_chain() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    all_there(&path, 4, EACH);
+    let key = public_key(&directory.path().join("keys/audit.key")).unwrap();
+    let expected = Expected {
+        keys: key.into_iter().collect(),
+        ..Expected::default()
+    };
+    let Verdict::Whole(found) = verify(&path, &expected).unwrap() else {
+        panic!("{:?}", verdict(&path));
+    };
+    let signatures = found.signatures.checkpoints;
+    assert!(signatures >= found.records / EVERY, "{signatures}");
+    assert_eq!(found.records, (WRITERS * EACH) as u64 + signatures);
+    assert!(fs::read_dir(directory.path()).unwrap().count() > 10);
+    let mut next = [0; WRITERS];
+    query::select(&path, &Filter::default(), |row| {
+        let record = row.unwrap().record;
+        if record.operation == Operation::Checkpoint {
+            return;
+        }
+        let (writer, n) = record.target.split_once('-').unwrap();
+        let due = &mut next[writer.parse::<usize>().unwrap()];
+        assert_eq!(n, due.to_string(), "writer {writer}");
+        *due += 1;
+    })
+    .unwrap();
+    assert_eq!(next, [EACH; WRITERS]);
 }
 
 /// A limit on the size of files stands for a full disk: the kernel writes what still fits, then

@@ -33,7 +33,10 @@ fn records_are_chosen_by_every_filter() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
-    let options = Options { home: None, clock };
+    let options = Options {
+        clock,
+        ..Options::default()
+    };
     let log = AuditLog::open(&path, options).unwrap();
     for n in 0..10 {
         let mut entry = if n % 2 == 0 {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use codex_audit::chain::{self, GENESIS, Hash};
+use codex_audit::checkpoint::Signatures;
 use codex_audit::record::Record;
 use codex_audit::verify::{Damage, Expected, Verdict, Whole, head, verify};
 use codex_audit::writer::AuditLog;
@@ -18,7 +19,8 @@ fn a_whole_log_is_whole_and_grows() {
         Whole {
             records: 0,
             head: GENESIS,
-            last_seq: 0
+            last_seq: 0,
+            signatures: Signatures::default(),
         }
     );
     open(&path).append(&entry("a")).unwrap();
@@ -124,11 +126,11 @@ fn a_cut_end_shows_only_against_a_head_kept_elsewhere() {
     assert_eq!(whole(&path).last_seq, 3, "nothing in the file tells");
     let with_head = Expected {
         head: Some(kept.hash),
-        min_seq: None,
+        ..Expected::default()
     };
     let with_seq = Expected {
-        head: None,
         min_seq: Some(5),
+        ..Expected::default()
     };
     for expected in [&with_head, &with_seq] {
         let Verdict::Broken(found) = verify(&path, expected).unwrap() else {

@@ -27,6 +27,7 @@ fn a_record_is_written_as_documented() {
     let options = Options {
         home: Some(PathBuf::from("/home/ada")),
         clock,
+        ..Options::default()
     };
     let log = AuditLog::open(&path, options).unwrap();
     let receipt = log

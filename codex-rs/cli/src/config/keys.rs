@@ -157,6 +157,18 @@ pub(super) const KEYS: &[Key] = &[
     )
     .default("a file in `audit/` of CODEX_HOME"),
     key(
+        "audit.max_size",
+        Kind::Whole(0, 1 << 36),
+        "The bytes at which a file of the audit log is closed and the next one begun; 0: never. No file is closed below 65536.",
+    )
+    .default("134217728, which is 128 MiB"),
+    key(
+        "audit.max_age",
+        Kind::Whole(0, 36_500),
+        "The days after which a file of the audit log is closed and the next one begun; 0: never.",
+    )
+    .default("0"),
+    key(
         "audit.reads",
         words(AuditReads::WORDS),
         "Whether refused reads of commands are recorded as they happen; slower where many files are read.",
@@ -166,7 +178,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "audit.detail",
         words(AuditDetail::WORDS),
-        "How much of each act the log keeps.",
+        "How much of each act the log keeps: what was decided, all of it, or more of it and what codex read too.",
     )
     .default("normal")
     .tightens(),

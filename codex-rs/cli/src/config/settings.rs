@@ -18,6 +18,8 @@ use super::words::{
 
 /// Bytes of a project's `AGENTS.md` that a model is told, as in Codex.
 const PROJECT_DOC_BYTES: u64 = 32 * 1024;
+/// The size at which a file of the audit log is closed: some 250,000 records.
+const AUDIT_FILE: u64 = 128 << 20;
 
 /// Everything that is configured. Not `Debug`: it holds secrets.
 #[derive(Clone, PartialEq)]
@@ -69,6 +71,10 @@ pub(crate) struct Audit {
     pub(crate) reads: Option<AuditReads>,
     /// How much of each act.
     pub(crate) detail: AuditDetail,
+    /// The bytes at which a file is closed; `None` is never.
+    pub(crate) max_size: Option<u64>,
+    /// The age at which a file is closed; `None` is never.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// What is known of one model.
@@ -176,13 +182,19 @@ pub(super) fn settle(tree: &Tree, tightened: Tightened) -> Config {
     let root = tree.root();
     let environment = root.section("shell_environment_policy");
     let otel = root.section("otel");
+    let audit = root.section("audit");
     Config {
         rights: tightened.rights,
         approval_policy: tightened.approval_policy,
         audit: Audit {
-            path: root.section("audit").path("path"),
+            path: audit.path("path"),
             reads: tightened.audit_reads,
             detail: tightened.audit_detail,
+            max_size: Some(audit.whole("max_size").unwrap_or(AUDIT_FILE)).filter(|size| *size > 0),
+            max_age: audit
+                .whole("max_age")
+                .filter(|days| *days > 0)
+                .map(|days| Duration::from_secs(days * 24 * 60 * 60)),
         },
         shell_environment: ShellEnvironment {
             inherit: environment

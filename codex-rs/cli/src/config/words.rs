@@ -86,9 +86,9 @@ words! {
     AuditDetail {
         /// What was decided.
         Minimal = "minimal",
-        /// And what was asked for.
+        /// And all that is known of it.
         Normal = "normal",
-        /// And its arguments.
+        /// And longer texts, and what codex itself was allowed to read.
         Full = "full",
     }
 }

@@ -295,3 +295,13 @@ pub(super) fn told_alone(output: &RunOutput, code: i32) -> String {
     assert_eq!(output.stdout, "", "{output:#?}");
     error
 }
+
+/// An environment for whoever runs the test, and for root one of an ordinary user beside it.
+pub(super) fn each_user() -> Vec<TestEnv> {
+    let mut envs = vec![TestEnv::new()];
+    match TestEnv::unprivileged() {
+        Ok(env) => envs.push(env),
+        Err(why) => assert!(why.to_string().contains("only root can"), "{why}"),
+    }
+    envs
+}

@@ -11,7 +11,8 @@ use codex_test_support::{RunOutput, TestEnv, json_lines, run, run_with_stdin};
 use serde_json::{Value, json};
 
 use super::fixture::{
-    binary, codex, denied, eventually, is_running, marked_seconds, of_operation, run_codex, told,
+    binary, codex, denied, each_user, eventually, is_running, marked_seconds, of_operation,
+    run_codex, told,
 };
 
 /// Runs a script with bash under a profile.
@@ -21,16 +22,6 @@ fn bash(env: &TestEnv, profile: &str, script: &str) -> RunOutput {
         env,
         &["sandbox", "--profile", profile, "--", "bash", "-c", script],
     )
-}
-
-/// An environment for whoever runs the test, and for root one of an ordinary user beside it.
-fn each_user() -> Vec<TestEnv> {
-    let mut envs = vec![TestEnv::new()];
-    match TestEnv::unprivileged() {
-        Ok(env) => envs.push(env),
-        Err(why) => assert!(why.to_string().contains("only root can"), "{why}"),
-    }
-    envs
 }
 
 #[test]
@@ -123,6 +114,9 @@ fn the_report_names_what_was_denied_and_what_would_allow_it() {
     assert_eq!(output.code, Some(126));
     let report = json_lines(&output.stderr).pop().unwrap();
     let record = denied(&env).pop().unwrap();
+    // The run's end is signed.
+    let last = env.audit_lines().pop().unwrap();
+    assert_eq!(last["operation"], "checkpoint");
     assert_eq!(
         report,
         json!({
@@ -131,7 +125,7 @@ fn the_report_names_what_was_denied_and_what_would_allow_it() {
                 "operation": "process_spawn", "target": record["target"], "reason": record["reason"],
                 "rule": "exec.unlisted", "evidence": "declared", "count": 1, "seq": record["seq"],
             }],
-            "audit": { "path": log, "first_seq": record["seq"], "last_seq": record["seq"] },
+            "audit": { "path": log, "first_seq": record["seq"], "last_seq": last["seq"] },
         })
     );
     assert!(["full", "partial", "minimum"].contains(&report["level"].as_str().unwrap()));
@@ -554,7 +548,7 @@ fn the_log_is_kept_where_it_is_told() {
     assert_eq!(run(&mut command).code, Some(0));
     for log in [&flag, &variable] {
         let lines: Vec<Value> = json_lines(&fs::read_to_string(log).unwrap());
-        assert_eq!(lines.len(), 2, "{log:?}");
+        assert_eq!(lines.len(), 3, "intent, outcome, checkpoint: {log:?}");
     }
     assert_eq!(env.audit_lines().len(), 0);
     // A command cannot read it, wherever it is.

@@ -60,7 +60,12 @@ impl ApplyPatch {
                 )));
             }
         };
-        let step = |changes, status| ItemDetails::FileChange { changes, status };
+        let step = |mut changes: Vec<FileChange>, status| {
+            for change in &mut changes {
+                change.path = permissions.recorder().mask(&change.path);
+            }
+            ItemDetails::FileChange { changes, status }
+        };
         let items = permissions.items();
         let id = items.started(step(planned(&patch), Status::InProgress));
         let mut gated = Gated {

@@ -141,7 +141,7 @@ impl Change {
         };
         let step = |status| ItemDetails::FileChange {
             changes: vec![FileChange {
-                path: self.shown.clone(),
+                path: permissions.recorder().mask(&self.shown),
                 kind: event_kind,
             }],
             status,
