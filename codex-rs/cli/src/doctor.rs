@@ -110,6 +110,8 @@ fn as_text(report: &Report, painter: Painter, all: bool) -> Vec<String> {
     let bold = |text: &str| painter.paint(Style::Bold, text);
     let mut lines = vec![format!("{}  {OS} {ARCH}: {}", bold("machine"), tested())];
     let capabilities = report.capabilities.as_object().into_iter().flatten();
+    // The machine's line has said it.
+    let capabilities = capabilities.filter(|(name, _)| *name != "platform");
     lines.extend(capabilities.map(|(name, value)| {
         let value = match value {
             Value::Bool(true) => "yes".to_owned(),

@@ -87,14 +87,12 @@ pub fn examine(
         level,
         required,
         refused,
-        findings: findings(profile, &missing),
+        findings: findings(profile, capabilities.platform, &missing),
     }
 }
 
 /// What the profile wants here, with what of it is missing.
-fn findings(profile: SecurityProfile, missing: &[Missing]) -> Vec<Finding> {
-    // Reports of platforms that nothing is made for speak of Linux, as their capabilities do.
-    let platform = Platform::named(std::env::consts::OS).unwrap_or(Platform::Linux);
+fn findings(profile: SecurityProfile, platform: Platform, missing: &[Missing]) -> Vec<Finding> {
     let wanted = MEASURES
         .iter()
         .filter(|m| m.platform == platform && m.profiles.contains(&profile));

@@ -9,9 +9,12 @@ use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::appcontainer::Container;
 use crate::capability::Capabilities;
+use crate::elsewhere;
 use crate::landlock::{self, Ruleset};
 use crate::report::{self, Level, Missing, Report};
+use crate::seatbelt::Unspeakable;
 use crate::seccomp::{self, Filter, Watching};
 use crate::survey::Survey;
 
@@ -26,6 +29,10 @@ pub struct Confinement {
     pub filter: Filter,
     /// How what is asked about is decided. `None` where there is no supervisor.
     pub supervision: Option<Supervision>,
+    /// On macOS: the text of a Seatbelt profile.
+    pub seatbelt: Option<String>,
+    /// On Windows: the container, the token and the job.
+    pub container: Option<Container>,
 }
 
 /// What a supervisor decides by.
@@ -116,9 +123,12 @@ pub enum CannotEnforce {
     },
     /// The machine can confine nothing at all, so no accepted level lets a command start.
     #[error(
-        "the {0} profile cannot confine a command on this machine, so none is started: there is neither Landlock nor seccomp; 'codex doctor' says what to do"
+        "the {0} profile cannot confine a command on this machine, so none is started; 'codex doctor' says what is missing and what to do"
     )]
     Nothing(SecurityProfile),
+    /// A path cannot be named in the system's own language for profiles.
+    #[error(transparent)]
+    Unspeakable(#[from] Unspeakable),
     /// A path was denied under a profile that confines nothing.
     #[error(
         "--deny-read cannot be enforced under the Trusted profile, which confines nothing; choose another profile, or leave it out"
@@ -194,43 +204,20 @@ pub fn plan(
                 missing,
             });
         }
-        if capabilities.landlock_abi == 0 && !capabilities.seccomp {
+        if !capabilities.confine_something() {
             return Err(CannotEnforce::Nothing(profile));
         }
-        let confined = policy
-            .layers()
-            .filter(|l| l.profile != SecurityProfile::Trusted);
-        let abi = capabilities.landlock_abi;
-        let supervised = capabilities.supervises();
-        let confined: Vec<_> = confined.filter(|_| abi > 0).collect();
-        let rulesets = confined
-            .iter()
-            .map(|layer| landlock::files(layer, survey, abi, supervised));
-        let beside = confined
-            .iter()
-            .filter(|layer| landlock::has_list(layer))
-            .count();
-        let watching = Watching {
-            supervisor: supervised,
-            reads: wishes.audit_reads,
-            processes: true,
-        };
-        let filter = match capabilities.seccomp {
-            true => seccomp::filter(profile, watching),
-            false => Filter::default(),
-        };
-        let supervision = supervised.then(|| Supervision {
-            policy: policy.clone(),
-            env_files: survey.env_files.clone(),
-            shared_memory: wishes.shared_memory,
-            tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
+        let elsewhere = elsewhere::confinement(policy, capabilities, survey, wishes.limits)?;
+        let confinement = elsewhere.unwrap_or_else(|| {
+            on_linux(
+                policy,
+                capabilities,
+                survey,
+                wishes.limits,
+                wishes.audit_reads,
+                wishes.shared_memory,
+            )
         });
-        let confinement = Confinement {
-            rulesets: rulesets.collect(),
-            beside,
-            filter,
-            supervision,
-        };
         (Some(confinement), report)
     };
     let plan = Plan {
@@ -267,6 +254,52 @@ pub fn programs(policy: &Policy, capabilities: Capabilities) -> Programs {
         }
     }
     programs
+}
+
+fn on_linux(
+    policy: &Policy,
+    capabilities: Capabilities,
+    survey: &Survey,
+    limits: Limits,
+    audit_reads: bool,
+    shared_memory: Option<PathBuf>,
+) -> Confinement {
+    let confined = policy
+        .layers()
+        .filter(|l| l.profile != SecurityProfile::Trusted);
+    let abi = capabilities.landlock_abi;
+    let supervised = capabilities.supervises();
+    let confined: Vec<_> = confined.filter(|_| abi > 0).collect();
+    let rulesets = confined
+        .iter()
+        .map(|layer| landlock::files(layer, survey, abi, supervised));
+    let beside = confined
+        .iter()
+        .filter(|layer| landlock::has_list(layer))
+        .count();
+    let watching = Watching {
+        supervisor: supervised,
+        reads: audit_reads,
+        processes: true,
+    };
+    let filter = match capabilities.seccomp {
+        true => seccomp::filter(policy.profile(), watching),
+        false => Filter::default(),
+    };
+    let supervision = supervised.then(|| Supervision {
+        policy: policy.clone(),
+        env_files: survey.env_files.clone(),
+        shared_memory,
+        tasks: Some(limits.tasks.unwrap_or(TASKS)),
+    });
+    Confinement {
+        rulesets: rulesets.collect(),
+        beside,
+        filter,
+        supervision,
+        seatbelt: None,
+        container: None,
+    }
 }
 
 fn scrub(
