@@ -3,9 +3,9 @@
 //! Not run on this platform: type-checked only.
 #![allow(unsafe_code)]
 
-mod helper;
 mod seatbelt;
 mod tree;
+mod watcher;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -19,7 +19,7 @@ use crate::measure::Platform;
 use crate::plan::Plan;
 use crate::spawn::{HELPER_ARGUMENT, Streams};
 
-pub use helper::run_helper;
+pub use watcher::run_helper;
 
 pub(crate) fn probe() -> Capabilities {
     Capabilities {

@@ -5,10 +5,10 @@
 
 mod container;
 pub(super) mod family;
-mod helper;
 mod job;
 mod process;
 mod token;
+mod watcher;
 
 use std::io;
 use std::os::windows::io::{AsRawHandle, RawHandle};
@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::spawn::{HELPER_ARGUMENT, Streams};
 use family::Control;
 
-pub use helper::run_helper;
+pub use watcher::run_helper;
 
 pub(crate) fn probe() -> Capabilities {
     Capabilities {
