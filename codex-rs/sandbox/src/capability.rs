@@ -51,6 +51,25 @@ impl Capabilities {
         self.landlock_abi > 0 && self.seccomp && self.user_notification
     }
 
+    /// What was found, in words, of the features that count on this platform.
+    #[must_use]
+    pub fn found(self) -> Vec<(&'static str, String)> {
+        let word = |has: bool| if has { "yes" } else { "no" }.to_owned();
+        match self.platform {
+            Platform::Linux => vec![
+                ("Landlock ABI", self.landlock_abi.to_string()),
+                ("seccomp filters", word(self.seccomp)),
+                ("user notification", word(self.user_notification)),
+                ("network namespaces", word(self.network_namespace)),
+            ],
+            Platform::MacOs => vec![("Seatbelt", word(self.seatbelt))],
+            Platform::Windows => vec![
+                ("AppContainers", word(self.app_container)),
+                ("Job Objects", word(self.job_object)),
+            ],
+        }
+    }
+
     /// Whether the machine can confine a command in any way at all.
     #[must_use]
     pub fn confine_something(self) -> bool {

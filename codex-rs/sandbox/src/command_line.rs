@@ -69,10 +69,16 @@ pub fn join(program: &Path, arguments: &[Vec<u16>]) -> Result<Vec<u16>, NoComman
 
 const QUOTE: u16 = b'"' as u16;
 const SPACE: u16 = b' ' as u16;
+const TAB: u16 = b'\t' as u16;
 const BACKSLASH: u16 = b'\\' as u16;
 
-/// Quotes always: an argument that needs none is the same with them.
+/// Quotes where that is needed: `cmd.exe` knows its own switches only without.
 fn push(line: &mut Vec<u16>, argument: &[u16]) {
+    let splits = |unit: &u16| [QUOTE, SPACE, TAB].contains(unit);
+    if !argument.is_empty() && !argument.iter().any(splits) {
+        line.extend(argument);
+        return;
+    }
     line.push(QUOTE);
     let mut backslashes = 0;
     for &unit in argument {
@@ -145,7 +151,9 @@ mod tests {
             (&["p", "a b"][..], r#""p" "a b""#),
             (&["p", ""], r#""p" """#),
             (&["p", r#"say "hi""#], r#""p" "say \"hi\"""#),
-            (&["p", r"C:\dir\"], r#""p" "C:\dir\\""#),
+            (&["p", r"C:\dir\"], r#""p" C:\dir\"#),
+            (&["p", r"C:\my dir\"], r#""p" "C:\my dir\\""#),
+            (&["cmd", "/c", "echo a & b"], r#""cmd" /c "echo a & b""#),
             (&["p", r#"a\\"b"#], r#""p" "a\\\\\"b""#),
             (&["p", "& del x"], r#""p" "& del x""#),
         ] {

@@ -59,6 +59,8 @@ pub struct Measure {
     pub profiles: &'static [SecurityProfile],
     /// What to do where it is missing.
     pub remedy: &'static str,
+    /// The feature without which this one enforces nothing.
+    pub through: Option<&'static str>,
 }
 
 const CONFINED: &[SecurityProfile] = &[
@@ -82,6 +84,21 @@ const fn on(
         wanted,
         profiles,
         remedy,
+        through: None,
+    }
+}
+
+/// `.env` files are found by looking, and closed by what closes files at all.
+const fn look(platform: Platform, through: &'static str) -> Measure {
+    Measure {
+        through: Some(through),
+        ..on(
+            platform,
+            "a look at the whole workspace",
+            ".env files of the workspace are not read",
+            CONFINED,
+            "name a smaller directory with -C DIR, or name such files with --deny-read",
+        )
     }
 }
 
@@ -103,9 +120,6 @@ const fn untried(platform: Platform) -> Measure {
         "run .github/workflows/security-tests.yml on this platform; until then accept the level with --accept-level minimum, or work in a virtual machine with Linux",
     )
 }
-
-const UNSEEN_REMEDY: &str =
-    "name a smaller directory with -C DIR, or name such files with --deny-read";
 
 /// Every measure. Kernel versions: landlock(7); the level itself comes from trying the calls.
 pub const MEASURES: &[Measure] = &[
@@ -163,12 +177,7 @@ pub const MEASURES: &[Measure] = &[
         CONFINED,
         "let ordinary users make namespaces: user.max_user_namespaces and user.max_net_namespaces above 0, kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0 where there are such settings",
     ),
-    on_linux(
-        "a look at the whole workspace",
-        ".env files of the workspace are not read",
-        CONFINED,
-        UNSEEN_REMEDY,
-    ),
+    look(Platform::Linux, "Landlock"),
     on(
         Platform::MacOs,
         "Seatbelt",
@@ -240,20 +249,8 @@ pub const MEASURES: &[Measure] = &[
         WRITING,
         "look at what a command made before you open the workspace in an editor",
     ),
-    on(
-        Platform::Windows,
-        "a look at the whole workspace",
-        ".env files of the workspace are not read",
-        CONFINED,
-        UNSEEN_REMEDY,
-    ),
-    on(
-        Platform::MacOs,
-        "a look at the whole workspace",
-        ".env files of the workspace are not read",
-        CONFINED,
-        UNSEEN_REMEDY,
-    ),
+    look(Platform::Windows, "AppContainers"),
+    look(Platform::MacOs, "Seatbelt"),
     untried(Platform::Windows),
 ];
 

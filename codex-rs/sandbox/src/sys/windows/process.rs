@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
@@ -50,8 +51,8 @@ pub(super) fn start(start: &Start<'_>) -> io::Result<OwnedHandle> {
     let mut line = command_line::join(&command.program, &arguments)
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     line.push(0);
-    let program = wide(command.program.as_os_str())?;
-    let cwd = wide(command.cwd.as_os_str())?;
+    let program = wide(plain(&command.program).as_os_str())?;
+    let cwd = wide(plain(&command.cwd).as_os_str())?;
     let environment = environment(start.environment)?;
     let streams = streams();
     let mut inherited: Vec<HANDLE> = Vec::new();
@@ -127,6 +128,23 @@ pub(super) fn start(start: &Start<'_>) -> io::Result<OwnedHandle> {
         return Err(cause);
     }
     Ok(process)
+}
+
+/// The path without the prefix that resolving puts before a drive: a program takes it for a
+/// server's name, and cannot work in such a directory.
+fn plain(path: &Path) -> PathBuf {
+    let mut parts = path.components();
+    match parts.next() {
+        Some(Component::Prefix(prefix)) => match prefix.kind() {
+            Prefix::VerbatimDisk(letter) => {
+                let mut plain = OsString::from(format!("{}:", char::from(letter)));
+                plain.push(parts.as_path());
+                plain.into()
+            }
+            _ => path.to_owned(),
+        },
+        _ => path.to_owned(),
+    }
 }
 
 /// Our own streams, which are the command's. One that is not there is null.
