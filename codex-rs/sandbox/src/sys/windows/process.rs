@@ -7,7 +7,10 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 
-use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{
+    ERROR_BAD_EXE_FORMAT, ERROR_FILENAME_EXCED_RANGE, ERROR_INVALID_PARAMETER, HANDLE,
+    INVALID_HANDLE_VALUE,
+};
 use windows_sys::Win32::Security::SECURITY_CAPABILITIES;
 use windows_sys::Win32::System::Console::{
     GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE,
@@ -23,7 +26,7 @@ use windows_sys::Win32::System::Threading::{
 use super::container::Isolation;
 use super::job::Job;
 use super::{check, set_inheritable, wide};
-use crate::command_line;
+use crate::command_line::{self, NoCommandLine};
 use crate::plan::Terminal;
 use crate::spawn::Command;
 
@@ -48,8 +51,8 @@ pub(super) fn start(start: &Start<'_>) -> io::Result<OwnedHandle> {
         .iter()
         .map(|a| a.encode_wide().collect())
         .collect();
-    let mut line = command_line::join(&command.program, &arguments)
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    let mut line =
+        command_line::join(&command.program, &arguments).map_err(|why| super::error(code(why)))?;
     line.push(0);
     let program = wide(plain(&command.program).as_os_str())?;
     let cwd = wide(plain(&command.cwd).as_os_str())?;
@@ -128,6 +131,15 @@ pub(super) fn start(start: &Start<'_>) -> io::Result<OwnedHandle> {
         return Err(cause);
     }
     Ok(process)
+}
+
+/// The system's own word for a list that no command line can carry: it travels as a number.
+fn code(why: NoCommandLine) -> u32 {
+    match why {
+        NoCommandLine::Batch => ERROR_BAD_EXE_FORMAT,
+        NoCommandLine::Long => ERROR_FILENAME_EXCED_RANGE,
+        NoCommandLine::Nul | NoCommandLine::Quote => ERROR_INVALID_PARAMETER,
+    }
 }
 
 /// The path without the prefix that resolving puts before a drive: a program takes it for a

@@ -77,6 +77,8 @@ fn run(control: &mut Control, plan: &Plan) -> Result<Outcome, Failure> {
     let job = Job::new(plan.limits.memory, desktop).map_err(at("making the job"))?;
     let low = container.is_some_and(|c| !c.isolated);
     let token = token::restricted(low).map_err(at("restricting the token"))?;
+    // Until here nothing was done for a command, and codex may yet not permit one.
+    let command: Command = spawn::receive(control).map_err(at("waiting for the command"))?;
     let mut isolation = match container {
         Some(container) if container.isolated => {
             let mut isolation = Isolation::new().map_err(at("making the container"))?;
@@ -87,8 +89,6 @@ fn run(control: &mut Control, plan: &Plan) -> Result<Outcome, Failure> {
         }
         _ => None,
     };
-    // Until here nothing was done for a command, and codex may yet not permit one.
-    let command: Command = spawn::receive(control).map_err(at("waiting for the command"))?;
     let deadline = plan.limits.timeout.map(|limit| Instant::now() + limit);
     let process = process::start(&Start {
         command: &command,
