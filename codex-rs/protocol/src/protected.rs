@@ -377,6 +377,8 @@ mod tests {
             }
             let removed_by_git = [
                 ".git",
+                "git~1",
+                ".git/WORKTR~1/w/commondir",
                 "a/.git",
                 ".git/worktrees/w/commondir",
                 ".git/worktrees/w/config.worktree",
