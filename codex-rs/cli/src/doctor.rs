@@ -6,21 +6,21 @@ use std::process::ExitCode;
 use codex_core::places;
 use codex_protocol::policy::Policy;
 use codex_protocol::security_profile::SecurityProfile;
-use codex_sandbox::capability;
+use codex_sandbox::capability::{self, Capabilities};
 use codex_sandbox::doctor::{Examination, Finding, examine};
 use codex_sandbox::measure::{NOT_RUN, was_run_on};
 use codex_sandbox::survey::survey;
 use serde_json::{Value, json};
 
 use crate::args::{Doctor, Global, Grants};
-use crate::failure::{Failure, Kind, OrFail as _};
+use crate::failure::{Failure, Kind};
 use crate::print::{self, Painter, Style};
 use crate::setup::Base;
 
 /// Everything that is reported.
 struct Report {
     /// What was found by trying the calls.
-    capabilities: Value,
+    capabilities: Capabilities,
     /// Each profile, the most confined first.
     profiles: Vec<Examination>,
     /// The profile that a run would have here.
@@ -62,7 +62,7 @@ fn look(global: &Global) -> Result<Report, Failure> {
         examine(&policy, found, &survey(&policy), global.accepted())
     };
     Ok(Report {
-        capabilities: serde_json::to_value(found).or_fail(Kind::Work)?,
+        capabilities: found,
         profiles: SecurityProfile::ALL
             .into_iter()
             .map(examine_profile)
@@ -109,15 +109,8 @@ fn tested() -> &'static str {
 fn as_text(report: &Report, painter: Painter, all: bool) -> Vec<String> {
     let bold = |text: &str| painter.paint(Style::Bold, text);
     let mut lines = vec![format!("{}  {OS} {ARCH}: {}", bold("machine"), tested())];
-    let capabilities = report.capabilities.as_object().into_iter().flatten();
-    lines.extend(capabilities.map(|(name, value)| {
-        let value = match value {
-            Value::Bool(true) => "yes".to_owned(),
-            Value::Bool(false) => "no".to_owned(),
-            other => other.to_string(),
-        };
-        format!("  {}: {value}", name.replace('_', " "))
-    }));
+    let found = report.capabilities.found().into_iter();
+    lines.extend(found.map(|(name, value)| format!("  {name}: {value}")));
     if let Some(why) = &report.workspace {
         lines.push(String::new());
         lines.push(format!("{}  {why}", bold("directory")));

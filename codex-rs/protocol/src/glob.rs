@@ -45,8 +45,8 @@ pub fn matches(pattern: &str, name: &str, ignore_case: bool) -> bool {
 /// Rules that forbid compare folded names, so that no spelling gets round them; rules that allow
 /// compare the names as they are. Folded are: letters that fold to ASCII ones (Unicode
 /// `CaseFolding.txt`, as ext4 and APFS apply it), characters that HFS+ and ext4 skip, and the
-/// trailing dots, spaces and `:stream` that Windows drops. Short names (`GIT~1`) and Unicode
-/// normalization are not: resolving a path gives the name on disk.
+/// trailing dots, spaces and `:stream` that Windows drops. Short names are not: see
+/// [`is_short_for`]. Unicode normalization is not: resolving a path gives the name on disk.
 #[must_use]
 pub fn fold(name: &str) -> Cow<'_, str> {
     let mut folded = if name.is_ascii() {
@@ -92,6 +92,43 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Whether `name` could be the short name by which Windows also knows `wanted`: `GIT~1` for `.git`,
+/// `MCP~1.JSO` for `.mcp.json`. From the fifth of its kind on, two letters of the name and four
+/// hexadecimal digits stand before the `~` ("Naming Files, Paths, and Namespaces", and
+/// `RtlGenerate8dot3Name`).
+#[must_use]
+pub fn is_short_for(name: &str, wanted: &str) -> bool {
+    let Some((prefix, rest)) = name.split_once('~') else {
+        return false;
+    };
+    let (number, ending) = rest.split_once('.').unwrap_or((rest, ""));
+    if number.is_empty() || number.len() > 6 || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return false;
+    }
+    let (base, wanted_ending) = match wanted.trim_start_matches('.').rsplit_once('.') {
+        Some(parts) => parts,
+        None => (wanted.trim_start_matches('.'), ""),
+    };
+    let has_short_form =
+        wanted.starts_with('.') || base.len() > 8 || base.contains('.') || wanted_ending.len() > 3;
+    let first = |text: &str, most: usize| -> String {
+        let kept = text.chars().filter(|c| !". ".contains(*c));
+        kept.take(most).collect()
+    };
+    if !has_short_form || !ending.eq_ignore_ascii_case(&first(wanted_ending, 3)) {
+        return false;
+    }
+    let counted = first(base, 7 - number.len());
+    let hashed = || {
+        prefix
+            .get(..2)
+            .is_some_and(|two| two.eq_ignore_ascii_case(&first(base, 2)))
+            && prefix.len() == 6
+            && prefix[2..].bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    prefix.eq_ignore_ascii_case(&counted) || hashed()
+}
+
 /// Whether some file system would take one name for the other.
 #[must_use]
 pub fn same_name(a: &OsStr, b: &OsStr) -> bool {
@@ -125,6 +162,33 @@ pub fn below<'p>(path: &'p Path, parent: &Path) -> Option<Components<'p>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_names_are_known() {
+        for (name, wanted, expected) in [
+            ("GIT~1", ".git", true),
+            ("git~2", ".git", true),
+            ("GI7D29~1", ".git", true),
+            ("MCP~1.JSO", ".mcp.json", true),
+            ("VSCODE~1", ".vscode", true),
+            ("DEVCON~1", ".devcontainer", true),
+            ("DEVCO~12", ".devcontainer", true),
+            ("CONFIG~1.WOR", "config.worktree", true),
+            ("CONFIG~1.TOM", "config.toml", true),
+            ("COMMON~1", "commondir", true),
+            ("CONFIG~1", "config", false),
+            ("GIT", ".git", false),
+            ("GIT~", ".git", false),
+            ("GIT~x", ".git", false),
+            ("GIT~1.x", ".git", false),
+            ("GITHUB~1", ".git", false),
+            ("~1", ".git", false),
+            ("\u{e9}\u{e9}\u{e9}~1", ".git", false),
+            ("notes~1.txt", ".mcp.json", false),
+        ] {
+            assert_eq!(is_short_for(name, wanted), expected, "{name} for {wanted}");
+        }
+    }
 
     #[test]
     fn every_spelling_of_a_name_folds_to_it() {

@@ -67,7 +67,7 @@ pub fn why(path: &Path, tree: &Path, kind: WriteKind) -> Option<&'static str> {
     let mut in_repository = false;
     loop {
         let name = walk.step()?;
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let is = |wanted: &str| is_named(&name, wanted);
         let (head, why) = BARE_REPOSITORY;
         if name == head && !in_repository && walk.comes_to_be() {
             return Some(why);
@@ -118,6 +118,11 @@ pub fn is_settings(path: &Path) -> bool {
         .iter()
         .any(|n| path.ends_with(n));
     is_named && why(path, Path::new(""), WriteKind::Modify) == Some(SETTINGS)
+}
+
+/// Whether a folded name is, or could be Windows' short one for, what is protected.
+fn is_named(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted) || glob::is_short_for(name, wanted)
 }
 
 /// A place on the way down a path.
@@ -181,7 +186,7 @@ impl<'p> Walk<'p> {
         let mut walk = self.clone();
         for (at, wanted) in wanted.split('/').enumerate() {
             match walk.step() {
-                Some(name) if name.eq_ignore_ascii_case(wanted) => {}
+                Some(name) if is_named(&name, wanted) => {}
                 Some(_) => return false,
                 None => return at > 0 && walk.is_put_there(),
             }
@@ -196,7 +201,7 @@ impl<'p> Walk<'p> {
         if first.eq_ignore_ascii_case("modules") {
             return inner.in_modules();
         }
-        if !first.eq_ignore_ascii_case("worktrees") {
+        if !is_named(&first, "worktrees") {
             return self.names_remote().or_else(|| self.obeyed());
         }
         inner.step();
@@ -317,6 +322,13 @@ mod tests {
             (".git/config", true),
             (".GIT/Config", true),
             (".git./hooks/x", true),
+            ("GIT~1/hooks/x", true),
+            ("git~1", true),
+            ("sub/VSCODE~1/tasks.json", true),
+            ("MCP~1.JSO", true),
+            (".cargo/CONFIG~1.TOM", true),
+            ("git~1/index", false),
+            ("notes~1.txt", false),
             (".g\u{200c}it/conﬁg", true),
             (".git/config.worktree", true),
             (".git/info/attributes", true),
@@ -330,6 +342,7 @@ mod tests {
             (".git/modules/lib/remotes/origin", true),
             (".git/refs/remotes/origin/main", false),
             (".git/modules/lib/refs/remotes/origin/main", false),
+            (".git/WORKTR~1/w/commondir", true),
             ("vendor/lib/.git/hooks/x", true),
             ("vendor/.git/x/.git/hooks/x", true),
             (".vscode/tasks.json", true),
@@ -364,6 +377,8 @@ mod tests {
             }
             let removed_by_git = [
                 ".git",
+                "git~1",
+                ".git/WORKTR~1/w/commondir",
                 "a/.git",
                 ".git/worktrees/w/commondir",
                 ".git/worktrees/w/config.worktree",

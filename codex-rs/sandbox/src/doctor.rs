@@ -8,7 +8,7 @@ use codex_protocol::security_profile::SecurityProfile;
 use serde::Serialize;
 
 use crate::capability::Capabilities;
-use crate::measure::{MEASURES, Platform};
+use crate::measure::{self, MEASURES, Platform};
 use crate::plan::{self, CannotEnforce, Limits, Terminal, Wishes};
 use crate::report::{self, Level, Missing, Report};
 use crate::survey::Survey;
@@ -88,26 +88,27 @@ pub fn examine(
         level,
         required,
         refused,
-        findings: findings(profile, &missing),
+        findings: findings(profile, capabilities.platform, &missing),
     }
 }
 
 /// What the profile wants here, with what of it is missing.
-fn findings(profile: SecurityProfile, missing: &[Missing]) -> Vec<Finding> {
-    // Reports of platforms that nothing is made for speak of Linux, as their capabilities do.
-    let platform = Platform::named(std::env::consts::OS).unwrap_or(Platform::Linux);
+fn findings(profile: SecurityProfile, platform: Platform, missing: &[Missing]) -> Vec<Finding> {
     let wanted = MEASURES
         .iter()
         .filter(|m| m.platform == platform && m.profiles.contains(&profile));
+    let missing = |feature: &str| missing.iter().find(|m| m.feature == feature);
     wanted
         .map(|measure| {
-            let lack = missing.iter().find(|m| m.feature == measure.feature);
+            let through = measure.through.and_then(missing);
+            let lack = missing(measure.feature).or(through);
+            let remedy = lack.and_then(|m| measure::find(platform, m.feature));
             Finding {
                 wanted: measure.wanted,
                 by: measure.feature,
                 enforced: lack.is_none(),
                 consequence: lack.map(|m| m.consequence),
-                remedy: lack.map(|_| measure.remedy),
+                remedy: remedy.map(|m| m.remedy),
             }
         })
         .collect()

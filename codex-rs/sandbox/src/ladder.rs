@@ -2,6 +2,7 @@
 //! as capabilities. The documentation's table and the tests of each rung are made from them.
 
 use crate::capability::Capabilities;
+use crate::measure::Platform;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ pub const FULL: Capabilities = Capabilities {
     seccomp: true,
     user_notification: true,
     network_namespace: true,
+    ..Capabilities::NONE
 };
 
 /// Linux, from the top down. Kernel versions: landlock(7).
@@ -68,4 +70,40 @@ pub const RUNGS: &[Rung] = &[
         name: "neither Landlock nor seccomp",
         capabilities: Capabilities::NONE,
     },
+];
+
+/// A machine of another system, with these of its features.
+const fn elsewhere(platform: Platform, name: &'static str, has: [bool; 3]) -> Rung {
+    let [seatbelt, app_container, job_object] = has;
+    Rung {
+        name,
+        capabilities: Capabilities {
+            platform,
+            seatbelt,
+            app_container,
+            job_object,
+            ..Capabilities::NONE
+        },
+    }
+}
+
+/// macOS, from the top down.
+pub const MACOS: &[Rung] = &[
+    elsewhere(Platform::MacOs, "Seatbelt", [true, false, false]),
+    elsewhere(Platform::MacOs, "no Seatbelt", [false, false, false]),
+];
+
+/// Windows, from the top down.
+pub const WINDOWS: &[Rung] = &[
+    elsewhere(
+        Platform::Windows,
+        "AppContainer and Job Object (Windows 8)",
+        [false, true, true],
+    ),
+    elsewhere(
+        Platform::Windows,
+        "Job Object and a token of low integrity",
+        [false, false, true],
+    ),
+    elsewhere(Platform::Windows, "neither", [false, false, false]),
 ];

@@ -15,7 +15,9 @@
 
 pub mod appcontainer;
 pub mod capability;
+pub mod command_line;
 pub mod doctor;
+pub mod elsewhere;
 pub mod ladder;
 pub mod landlock;
 pub mod measure;

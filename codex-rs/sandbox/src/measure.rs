@@ -3,6 +3,8 @@
 
 use codex_protocol::security_profile::SecurityProfile;
 
+use crate::elsewhere;
+
 /// The systems that plans are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,12 +20,6 @@ pub enum Platform {
 impl Platform {
     /// Every one of them.
     pub const ALL: [Self; 3] = [Self::Linux, Self::MacOs, Self::Windows];
-
-    /// The platform by the name that [`std::env::consts::OS`] gives it.
-    #[must_use]
-    pub fn named(os: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.as_str() == os)
-    }
 
     /// Its name, as [`std::env::consts::OS`] spells it.
     #[must_use]
@@ -63,6 +59,8 @@ pub struct Measure {
     pub profiles: &'static [SecurityProfile],
     /// What to do where it is missing.
     pub remedy: &'static str,
+    /// The feature without which this one enforces nothing.
+    pub through: Option<&'static str>,
 }
 
 const CONFINED: &[SecurityProfile] = &[
@@ -73,19 +71,54 @@ const CONFINED: &[SecurityProfile] = &[
 
 const WRITING: &[SecurityProfile] = &[SecurityProfile::WorkspaceWrite];
 
-const fn on_linux(
+const fn on(
+    platform: Platform,
     feature: &'static str,
     wanted: &'static str,
     profiles: &'static [SecurityProfile],
     remedy: &'static str,
 ) -> Measure {
     Measure {
-        platform: Platform::Linux,
+        platform,
         feature,
         wanted,
         profiles,
         remedy,
+        through: None,
     }
+}
+
+/// `.env` files are found by looking, and closed by what closes files at all.
+const fn look(platform: Platform, through: &'static str) -> Measure {
+    Measure {
+        through: Some(through),
+        ..on(
+            platform,
+            "a look at the whole workspace",
+            ".env files of the workspace are not read",
+            CONFINED,
+            "name a smaller directory with -C DIR, or name such files with --deny-read",
+        )
+    }
+}
+
+const fn on_linux(
+    feature: &'static str,
+    wanted: &'static str,
+    profiles: &'static [SecurityProfile],
+    remedy: &'static str,
+) -> Measure {
+    on(Platform::Linux, feature, wanted, profiles, remedy)
+}
+
+const fn untried(platform: Platform) -> Measure {
+    on(
+        platform,
+        elsewhere::UNTRIED.feature,
+        "what is planned was seen to hold",
+        CONFINED,
+        "run .github/workflows/security-tests.yml on this platform; until then accept the level with --accept-level minimum, or work in a virtual machine with Linux",
+    )
 }
 
 /// Every measure. Kernel versions: landlock(7); the level itself comes from trying the calls.
@@ -144,34 +177,106 @@ pub const MEASURES: &[Measure] = &[
         CONFINED,
         "let ordinary users make namespaces: user.max_user_namespaces and user.max_net_namespaces above 0, kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0 where there are such settings",
     ),
-    on_linux(
-        "a look at the whole workspace",
-        ".env files of the workspace are not read",
+    look(Platform::Linux, "Landlock"),
+    on(
+        Platform::MacOs,
+        "Seatbelt",
+        "files outside are not written, secrets not read, nothing reached over the network, in Offline only listed programs start",
         CONFINED,
-        "name a smaller directory with -C DIR, or name such files with --deny-read",
+        "start codex outside of another sandbox: a process that is in one cannot enter another",
     ),
+    on(
+        Platform::MacOs,
+        "a reader of the system's log",
+        "what the kernel denies to a command is recorded",
+        CONFINED,
+        "nothing on this machine: a later version of codex brings it",
+    ),
+    on(
+        Platform::MacOs,
+        "a loopback of its own",
+        "a test suite can talk to its own server",
+        WRITING,
+        "nothing: macOS has none; run such tests yourself",
+    ),
+    on(
+        Platform::MacOs,
+        "the end of orphans",
+        "whatever a command starts ends with it",
+        CONFINED,
+        "look for what is left with ps; it is still confined",
+    ),
+    on(
+        Platform::MacOs,
+        "a judge of git's settings",
+        "git works, and none of its settings that name programs change",
+        WRITING,
+        "make repositories, worktrees and upstreams yourself",
+    ),
+    untried(Platform::MacOs),
+    on(
+        Platform::Windows,
+        "AppContainers",
+        "files outside are neither read nor written, and nothing is reached over the network",
+        CONFINED,
+        "use Windows 8 or newer, and an account that may make container profiles",
+    ),
+    on(
+        Platform::Windows,
+        "Job Objects",
+        "whatever a command starts ends with it",
+        CONFINED,
+        "start codex outside of a job that allows no other in it",
+    ),
+    on(
+        Platform::Windows,
+        "an event trace",
+        "what the kernel denies to a command is recorded",
+        CONFINED,
+        "nothing on this machine: a later version of codex brings it",
+    ),
+    on(
+        Platform::Windows,
+        "a list of programs",
+        "in Offline only listed programs start",
+        CONFINED,
+        "nothing on this machine: use Linux, in the Windows Subsystem for Linux say",
+    ),
+    on(
+        Platform::Windows,
+        "entries for names that do not exist",
+        "protected paths are not written whether or not they exist",
+        WRITING,
+        "look at what a command made before you open the workspace in an editor",
+    ),
+    look(Platform::Windows, "AppContainers"),
+    look(Platform::MacOs, "Seatbelt"),
+    untried(Platform::Windows),
 ];
 
 /// The measure that the feature belongs to.
 #[must_use]
-pub fn find(feature: &str) -> Option<&'static Measure> {
-    MEASURES.iter().find(|m| m.feature == feature)
+pub fn find(platform: Platform, feature: &str) -> Option<&'static Measure> {
+    MEASURES
+        .iter()
+        .find(|m| (m.platform, m.feature) == (platform, feature))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::capability::Capabilities;
-    use crate::ladder::RUNGS;
+    use crate::ladder::{MACOS, RUNGS, WINDOWS};
     use crate::report;
 
     #[test]
     fn whatever_can_be_missing_is_explained_for_the_profiles_that_want_it() {
-        let kernels = RUNGS.iter().map(|r| r.capabilities);
+        let kernels = [RUNGS, MACOS, WINDOWS].into_iter().flatten();
+        let kernels = kernels.map(|r| r.capabilities);
         for capabilities in kernels.chain([Capabilities::NONE]) {
             for &profile in CONFINED {
                 for missing in report::assess(profile, capabilities).missing {
-                    let measure = find(missing.feature)
+                    let measure = find(capabilities.platform, missing.feature)
                         .unwrap_or_else(|| panic!("{} has no line in MEASURES", missing.feature));
                     assert!(
                         measure.profiles.contains(&profile),
@@ -181,7 +286,9 @@ mod tests {
                 }
             }
         }
-        assert!(find(report::UNSEEN_FILES.feature).is_some());
+        for platform in Platform::ALL {
+            assert!(find(platform, report::UNSEEN_FILES.feature).is_some());
+        }
     }
 
     #[test]

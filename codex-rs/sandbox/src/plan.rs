@@ -10,9 +10,12 @@ use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::appcontainer::Container;
 use crate::capability::Capabilities;
+use crate::elsewhere;
 use crate::landlock::{self, Ruleset};
 use crate::report::{self, Level, Missing, Report};
+use crate::seatbelt::Unspeakable;
 use crate::seccomp::{self, Filter, Watching};
 use crate::survey::Survey;
 
@@ -27,6 +30,10 @@ pub struct Confinement {
     pub filter: Filter,
     /// How what is asked about is decided. `None` where there is no supervisor.
     pub supervision: Option<Supervision>,
+    /// On macOS: the text of a Seatbelt profile.
+    pub seatbelt: Option<String>,
+    /// On Windows: the container, the token and the job.
+    pub container: Option<Container>,
 }
 
 /// What a supervisor decides by.
@@ -122,9 +129,12 @@ pub enum CannotEnforce {
     },
     /// The machine can confine nothing at all, so no accepted level lets a command start.
     #[error(
-        "the {0} profile cannot confine a command on this machine, so none is started: there is neither Landlock nor seccomp; 'codex doctor' says what to do"
+        "the {0} profile cannot confine a command on this machine, so none is started; 'codex doctor' says what is missing and what to do"
     )]
     Nothing(SecurityProfile),
+    /// A path cannot be named in the system's own language for profiles.
+    #[error(transparent)]
+    Unspeakable(#[from] Unspeakable),
     /// A path was denied under a profile that confines nothing.
     #[error(
         "--deny-read cannot be enforced under the Trusted profile, which confines nothing; choose another profile, or leave it out"
@@ -215,44 +225,26 @@ pub fn plan(
                 missing,
             });
         }
-        if capabilities.landlock_abi == 0 && !capabilities.seccomp {
+        if !capabilities.confine_something() {
             return Err(CannotEnforce::Nothing(profile));
         }
-        let confined = policy
-            .layers()
-            .filter(|l| l.profile != SecurityProfile::Trusted);
-        let abi = capabilities.landlock_abi;
-        let supervised = capabilities.supervises();
-        let confined: Vec<_> = confined.filter(|_| abi > 0).collect();
-        let rulesets = confined
-            .iter()
-            .map(|layer| landlock::files(layer, survey, abi, supervised));
-        let beside = confined
-            .iter()
-            .filter(|layer| landlock::has_list(layer))
-            .count();
-        let watching = Watching {
-            supervisor: supervised,
-            reads: wishes.audit_reads,
-            processes: true,
-        };
-        let filter = match capabilities.seccomp {
-            true => seccomp::filter(profile, watching),
-            false => Filter::default(),
-        };
-        let supervision = supervised.then(|| Supervision {
-            policy: policy.clone(),
-            env_files: survey.env_files.clone(),
-            shared_memory: wishes.shared_memory,
-            tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
-            proxy: wishes.proxy.filter(|_| policy.reaches_hosts()),
+        let elsewhere = elsewhere::confinement(policy, capabilities, survey, wishes.limits)?;
+        let confinement = elsewhere.unwrap_or_else(|| {
+            let supervision = Supervision {
+                policy: policy.clone(),
+                env_files: survey.env_files.clone(),
+                shared_memory: wishes.shared_memory,
+                tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
+                proxy: wishes.proxy.filter(|_| policy.reaches_hosts()),
+            };
+            on_linux(
+                policy,
+                capabilities,
+                survey,
+                wishes.audit_reads,
+                supervision,
+            )
         });
-        let confinement = Confinement {
-            rulesets: rulesets.collect(),
-            beside,
-            filter,
-            supervision,
-        };
         (Some(confinement), report)
     };
     let plan = Plan {
@@ -289,6 +281,45 @@ pub fn programs(policy: &Policy, capabilities: Capabilities) -> Programs {
         }
     }
     programs
+}
+
+fn on_linux(
+    policy: &Policy,
+    capabilities: Capabilities,
+    survey: &Survey,
+    audit_reads: bool,
+    supervision: Supervision,
+) -> Confinement {
+    let confined = policy
+        .layers()
+        .filter(|l| l.profile != SecurityProfile::Trusted);
+    let abi = capabilities.landlock_abi;
+    let supervised = capabilities.supervises();
+    let confined: Vec<_> = confined.filter(|_| abi > 0).collect();
+    let rulesets = confined
+        .iter()
+        .map(|layer| landlock::files(layer, survey, abi, supervised));
+    let beside = confined
+        .iter()
+        .filter(|layer| landlock::has_list(layer))
+        .count();
+    let watching = Watching {
+        supervisor: supervised,
+        reads: audit_reads,
+        processes: true,
+    };
+    let filter = match capabilities.seccomp {
+        true => seccomp::filter(policy.profile(), watching),
+        false => Filter::default(),
+    };
+    Confinement {
+        rulesets: rulesets.collect(),
+        beside,
+        filter,
+        supervision: supervised.then_some(supervision),
+        seatbelt: None,
+        container: None,
+    }
 }
 
 fn scrub(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use codex_protocol::security_profile::SecurityProfile;
 
 use crate::capability::Capabilities;
+use crate::elsewhere;
 
 /// How much of a profile is enforced. The order is from little to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,6 +97,13 @@ pub const REQUIRED: Level = Level::Partial;
 /// Landlock's rights by version: kernel documentation, `userspace-api/landlock.rst`.
 #[must_use]
 pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
+    let missing = elsewhere::missing(profile, capabilities)
+        .unwrap_or_else(|| missing_on_linux(profile, capabilities));
+    let level = missing.iter().map(|m| m.level).min().unwrap_or(Level::Full);
+    Report { level, missing }
+}
+
+fn missing_on_linux(profile: SecurityProfile, capabilities: Capabilities) -> Vec<Missing> {
     let abi = capabilities.landlock_abi;
     let wanted = [
         (
@@ -172,8 +180,7 @@ pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
             level: Level::Partial,
         });
     }
-    let level = missing.iter().map(|m| m.level).min().unwrap_or(Level::Full);
-    Report { level, missing }
+    missing
 }
 
 #[cfg(test)]
@@ -188,6 +195,7 @@ mod tests {
                 seccomp,
                 user_notification,
                 network_namespace,
+                ..Capabilities::NONE
             };
             assess(SecurityProfile::Offline, capabilities).level
         };

@@ -162,6 +162,21 @@ pub fn profile(policy: &Policy, survey: &Survey, run: &Run) -> Result<String, Un
     Ok(text)
 }
 
+/// A rule that lets these programs, and those of these trees, start and be loaded as code: the
+/// listed ones, which every layer that has a list allows. They are looked for while the rest of
+/// the profile is made ready, and the rule can stand at its end.
+///
+/// # Errors
+/// As [`profile`].
+pub fn listed(programs: &[PathBuf], trees: &[PathBuf]) -> Result<String, Unspeakable> {
+    let programs = programs.iter().cloned().map(Filter::Only);
+    let terms = programs.chain(trees.iter().cloned().map(Filter::Tree));
+    let set: Vec<Term> = terms.map(Term::all).collect();
+    let mut text = String::new();
+    allow_in_all(&mut text, "process-exec* file-map-executable", &[set])?;
+    Ok(text)
+}
+
 /// Writes a rule that allows what every set holds.
 fn allow_in_all(
     text: &mut String,
@@ -396,20 +411,17 @@ fn protected_below(root: &Path) -> Result<Vec<String>, Unspeakable> {
     Ok(found)
 }
 
-/// The programs that a layer lets start.
+/// The programs that a layer lets start, its list aside: see [`listed`].
 fn programs(layer: &Layer) -> Vec<Term> {
     if layer.profile != SecurityProfile::Offline {
         return vec![Term::all(Filter::Tree("/".into()))];
     }
-    let places = &layer.places;
-    let listed = places.listed_programs.iter().cloned().map(Filter::Only);
-    let trees = places.listed_trees.iter().cloned().map(Filter::Tree);
     let granted = layer.grants.iter().filter_map(|g| match &g.right {
         Right::Exec(path) => Some(Filter::Only(path.clone())),
         Right::ExecTree(path) => Some(Filter::Tree(path.clone())),
         _ => None,
     });
-    listed.chain(trees).chain(granted).map(Term::all).collect()
+    granted.map(Term::all).collect()
 }
 
 /// From where a layer lets code be loaded.

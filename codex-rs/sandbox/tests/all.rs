@@ -61,6 +61,7 @@ fn kernel(landlock_abi: u32) -> Capabilities {
         seccomp: true,
         user_notification: true,
         network_namespace: true,
+        ..Capabilities::NONE
     }
 }
 

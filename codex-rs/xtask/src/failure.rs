@@ -7,7 +7,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The command line made no sense.
-    #[error("{0}\nusage: cargo xtask tidy | budget [--json] [--codex PATH] [--runs N] | dist")]
+    #[error(
+        "{0}\nusage: cargo xtask tidy | budget [--json] [--codex PATH] [--runs N] | dist | check-platforms"
+    )]
     Usage(String),
     /// A file could not be read or written.
     #[error("{what} {}: {source}", path.display())]

@@ -1,4 +1,5 @@
-//! Checks and measurements of the project itself: `cargo xtask tidy | budget | dist`.
+//! Checks and measurements of the project itself: `cargo xtask tidy | budget | dist |
+//! check-platforms`.
 //!
 //! Never shipped, and nothing that is shipped depends on it.
 #![allow(clippy::print_stdout, reason = "its results are for the terminal")]
@@ -9,6 +10,7 @@ mod elf;
 mod failure;
 mod lexer;
 mod peak;
+mod platforms;
 mod tidy;
 
 use std::env;
@@ -41,6 +43,7 @@ fn run(arguments: Vec<OsString>) -> Result<bool, Failure> {
     match (task.to_str(), rest) {
         (Some("tidy"), []) => tidy::run(&root()?),
         (Some("budget"), rest) => budget::run(&root()?, budget::Options::parse(rest)?),
+        (Some("check-platforms"), []) => platforms::run(&root()?).map(|()| true),
         (Some("dist"), []) => dist::run(&root()?).map(|()| true),
         // Not for people: budget starts a fresh process for each measurement of memory.
         (Some(peak::TASK), command) => peak::run(command),

@@ -48,10 +48,6 @@ pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> Result<File, Fault
 
 /// Who owns a file cannot be told without a system call of its own; what keeps others out is the
 /// directory that it lies in.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the same signature on every platform"
-)]
 pub(crate) fn check_owner(_: &Metadata) -> Result<(), Fault> {
     Ok(())
 }
@@ -81,10 +77,6 @@ pub(crate) fn is_removed(_: &Metadata) -> bool {
 }
 
 /// The file system writes its own journal of names; a directory cannot be flushed alone.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the same signature on every platform"
-)]
 pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }

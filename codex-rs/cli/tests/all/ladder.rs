@@ -2,6 +2,8 @@
 //! fail: what `codex doctor` says of each, and what runs there. A lower level never passes
 //! silently.
 
+use std::fs::{self, Permissions};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,17 +26,30 @@ struct Rung {
     told: &'static str,
     /// Features that the report has to name as missing.
     missing: &'static [&'static str],
+    /// The attempts of [`ATTEMPTS`] that get through once the lowest level is accepted.
+    open: &'static [&'static str],
 }
+
+/// What a command under the Offline profile may not do, and a script that does it. `$PORT` takes
+/// datagrams.
+const ATTEMPTS: &[(&str, &str)] = &[
+    ("write a file", "echo x > made"),
+    ("read a secret", "grep -q 'the secret' ~/.ssh/id_test"),
+    ("start an unlisted program", "~/unlisted"),
+    ("send a datagram", "echo x > /dev/udp/127.0.0.1/$PORT"),
+    ("change a mode", "chmod 600 notes.txt"),
+];
 
 /// What this version makes of each kind of machine, this one first.
 const RUNGS: &[Rung] = &[
     Rung {
         lacks: &[],
-        level: "partial",
+        level: "full",
         runs: true,
         accepted: true,
         told: "",
-        missing: &["a supervisor of system calls"],
+        missing: &[],
+        open: &[],
     },
     Rung {
         lacks: &["user-notification"],
@@ -43,6 +58,7 @@ const RUNGS: &[Rung] = &[
         accepted: true,
         told: "",
         missing: &["a supervisor of system calls"],
+        open: &[],
     },
     Rung {
         lacks: &["user-namespaces"],
@@ -50,7 +66,8 @@ const RUNGS: &[Rung] = &[
         runs: true,
         accepted: true,
         told: "",
-        missing: &["a supervisor of system calls"],
+        missing: &["a network of the command's own"],
+        open: &[],
     },
     Rung {
         lacks: &["landlock"],
@@ -59,6 +76,7 @@ const RUNGS: &[Rung] = &[
         accepted: true,
         told: "without Landlock",
         missing: &["Landlock"],
+        open: &["write a file", "read a secret", "start an unlisted program"],
     },
     Rung {
         lacks: &["seccomp"],
@@ -67,6 +85,7 @@ const RUNGS: &[Rung] = &[
         accepted: true,
         told: "without seccomp filters",
         missing: &["seccomp filters"],
+        open: &["send a datagram", "change a mode"],
     },
     Rung {
         lacks: &["landlock", "seccomp"],
@@ -75,6 +94,7 @@ const RUNGS: &[Rung] = &[
         accepted: false,
         told: "without Landlock",
         missing: &["Landlock", "seccomp filters"],
+        open: &[],
     },
 ];
 
@@ -192,6 +212,63 @@ fn a_lower_level_never_passes_silently() {
     }
 }
 
+/// Whether the attempt got through, as the command `bash` and its leading words run it.
+fn got_through(env: &TestEnv, command: &mut Command, script: &str) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let taker = UdpSocket::bind("127.0.0.1:0").unwrap();
+    taker.set_nonblocking(true).unwrap();
+    let port = taker.local_addr().unwrap().port();
+    let notes = env.write("notes.txt", "x");
+    fs::set_permissions(&notes, Permissions::from_mode(0o640)).unwrap();
+    let script = script.replace("$PORT", &port.to_string());
+    let output = run(command.args(["bash", "-c", &script]));
+    // What it says itself, and what it left.
+    let left = || {
+        env.workspace().join("made").exists()
+            || fs::metadata(&notes).unwrap().permissions().mode() & 0o777 == 0o600
+            || taker.recv(&mut [0; 8]).is_ok()
+    };
+    let only_says =
+        !script.contains("made") && !script.contains("chmod") && !script.contains("udp");
+    let through = left() || (only_says && output.code == Some(0));
+    let _ = fs::remove_file(env.workspace().join("made"));
+    through
+}
+
+#[test]
+fn what_a_lower_level_lets_through_is_what_was_declared() {
+    let env = TestEnv::new();
+    let filter = outer_filter(&env);
+    env.write_home(".ssh/id_test", "the secret\n");
+    let unlisted = env.home().join("unlisted");
+    fs::copy("/bin/true", &unlisted).unwrap();
+    for (name, script) in ATTEMPTS {
+        let mut bare = env.command(&filter);
+        assert!(
+            got_through(&env, bare.args(["--"]), script),
+            "{name} does nothing, bare"
+        );
+    }
+    for rung in RUNGS {
+        let through = |script: &str| {
+            let mut command = env.command(&filter);
+            command.args(rung.lacks).arg("--").arg(binary());
+            command.args([
+                "sandbox",
+                "--accept-level",
+                "minimum",
+                "--report",
+                "none",
+                "--",
+            ]);
+            got_through(&env, &mut command, script)
+        };
+        let open = ATTEMPTS.iter().filter(|(_, script)| through(script));
+        let open: Vec<&str> = open.map(|(name, _)| *name).collect();
+        assert_eq!(open, rung.open, "without {:?}", rung.lacks);
+    }
+}
+
 #[test]
 fn an_agents_run_is_refused_before_the_model_is_asked() {
     let env = TestEnv::new();
@@ -255,7 +332,9 @@ fn where_nothing_can_be_enforced_codexs_own_tools_work_and_no_command_starts() {
 #[test]
 fn the_doctor_speaks_to_people_and_looks_where_no_run_is_allowed() {
     let env = TestEnv::new();
-    let output = super::fixture::run_codex(&env, &["doctor"]);
+    outer_filter(&env);
+    let lower = RUNGS.iter().find(|r| r.lacks == ["user-notification"]);
+    let output = codex_without(&env, lower.unwrap(), &["doctor"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
     for part in [
         "Offline (chosen)",

@@ -12,7 +12,7 @@ use codex_protocol::request::{
 };
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::capability::Capabilities;
-use codex_sandbox::ladder::RUNGS;
+use codex_sandbox::ladder::{MACOS, RUNGS, Rung, WINDOWS};
 use codex_sandbox::measure::{MEASURES, Platform};
 use codex_sandbox::plan;
 use codex_sandbox::report;
@@ -175,11 +175,15 @@ fn measures(platform: Platform) -> String {
         "level",
         "to do",
     ])];
+    let none = Capabilities {
+        platform,
+        ..Capabilities::NONE
+    };
     for measure in MEASURES.iter().filter(|m| m.platform == platform) {
         let everything_missing = measure
             .profiles
             .iter()
-            .flat_map(|p| report::assess(*p, Capabilities::NONE).missing);
+            .flat_map(|p| report::assess(*p, none).missing);
         let missing = everything_missing
             .chain([report::UNSEEN_FILES])
             .find(|m| m.feature == measure.feature);
@@ -196,7 +200,7 @@ fn measures(platform: Platform) -> String {
 }
 
 /// Each kind of machine, from the top down.
-fn rungs() -> String {
+fn rungs(all: &[Rung]) -> String {
     let confined = [SecurityProfile::Offline, SecurityProfile::WorkspaceWrite];
     let mut rows = vec![words(&[
         "machine",
@@ -205,7 +209,7 @@ fn rungs() -> String {
         "and is missing, beside what the rung above is",
     ])];
     let mut above: Vec<&str> = Vec::new();
-    for rung in RUNGS {
+    for rung in all {
         let answers = confined.map(|profile| {
             let policy = Policy::new(layer(profile));
             let planned = |accept| {
@@ -276,6 +280,13 @@ fn the_page_of_profiles_says_what_the_gate_says() {
 fn the_page_of_levels_says_what_the_reports_say() {
     check(
         "sandbox-degradation.md",
-        &[("linux", measures(Platform::Linux)), ("rungs", rungs())],
+        &[
+            ("linux", measures(Platform::Linux)),
+            ("rungs", rungs(RUNGS)),
+            ("macos", measures(Platform::MacOs)),
+            ("macos rungs", rungs(MACOS)),
+            ("windows", measures(Platform::Windows)),
+            ("windows rungs", rungs(WINDOWS)),
+        ],
     );
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use codex_protocol::policy::{Grant, GrantSource, Policy, Right};
 use codex_protocol::security_profile::SecurityProfile;
-use codex_sandbox::seatbelt::{Run, Unspeakable, profile};
+use codex_sandbox::seatbelt::{Run, Unspeakable, listed, profile};
 use codex_sandbox::survey::Survey;
 use proptest::prelude::*;
 
@@ -42,7 +42,11 @@ fn profiles_are_what_they_were() {
         };
         let proxy = (chosen == SecurityProfile::NetReadOnly).then_some(49_152);
         let run = Run { proxy, ..run() };
-        let text = profile(&Policy::new(layer), &survey, &run).unwrap();
+        let places = layer.places.clone();
+        let mut text = profile(&Policy::new(layer), &survey, &run).unwrap();
+        if chosen == SecurityProfile::Offline {
+            text += &listed(&places.listed_programs, &places.listed_trees).unwrap();
+        }
         insta::assert_snapshot!(format!("seatbelt_{}", chosen.flag()), text);
     }
 }
@@ -209,7 +213,14 @@ fn planned(policy: &Policy) -> Vec<Expression> {
         env_files: vec!["/home/ada/project/.env".into()],
         incomplete: false,
     };
-    read(&profile(policy, &survey, &run()).unwrap())
+    let mut text = profile(policy, &survey, &run()).unwrap();
+    let with_list = policy
+        .layers()
+        .find(|layer| layer.profile == SecurityProfile::Offline);
+    if let Some(layer) = with_list {
+        text += &listed(&layer.places.listed_programs, &layer.places.listed_trees).unwrap();
+    }
+    read(&text)
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(super) fn capabilities() -> Capabilities {
         seccomp: seccomp::available(),
         user_notification: can_supervise(),
         network_namespace: can_make_network(),
+        ..Capabilities::NONE
     }
 }
 
