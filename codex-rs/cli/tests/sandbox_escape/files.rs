@@ -250,6 +250,30 @@ pub(super) const TABLE: &[Attempt] = &[
         ("network_access", "unix:{out}/new", "net.unix"),
     ),
     workspace(
+        "file: openat2-beneath",
+        "{a} openat2-beneath {out}/f",
+        Effect::Files,
+        ("file_write", "{out}/f", "fs.outside"),
+    ),
+    workspace(
+        "file: passed",
+        "{a} passed {out}/f",
+        Effect::Files,
+        ("file_write", "{out}/f", "fs.outside"),
+    ),
+    workspace(
+        "file: a filter of one's own",
+        "{a} own-filter {out}/new",
+        Effect::Files,
+        ("file_write", "{out}/new", "fs.outside"),
+    ),
+    workspace(
+        "file: lease",
+        "{a} lease {ws}/f",
+        Effect::Exit,
+        ("privilege", "fcntl(F_SETLEASE)", "privilege.kernel"),
+    ),
+    workspace(
         "file: vfork",
         "{a} vfork {out}/f",
         Effect::Files,
