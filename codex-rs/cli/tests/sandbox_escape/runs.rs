@@ -136,6 +136,16 @@ fn a_signal_to_everybody_reaches_those_inside() {
     bystander.wait().expect("it is ours");
 }
 
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The process that a running codex watches its command by.
 fn helper_of(codex: &Child) -> u32 {
     let children = format!("/proc/{0}/task/{0}/children", codex.id());
@@ -148,6 +158,7 @@ fn helper_of(codex: &Child) -> u32 {
     })
 }
 
+#[track_caller]
 fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -179,12 +190,12 @@ fn without_its_helper_a_command_ends_and_gets_nothing() {
         let place = Place::new();
         let mut command = place.command(&[], BUSY);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut codex = command.spawn().expect("codex starts");
+        let mut codex = Ended(command.spawn().expect("codex starts"));
         let files = ["daemon", "child", "command"].map(|n| place.env.workspace().join(n));
         for file in &files {
             eventually(|| (!size(file.clone()).is_empty()).then_some(()));
         }
-        let helper = helper_of(&codex);
+        let helper = helper_of(&codex.0);
         signal(helper, name);
         if name == "STOP" {
             // Who has to ask waits.
@@ -194,7 +205,7 @@ fn without_its_helper_a_command_ends_and_gets_nothing() {
             assert_eq!(before, files.clone().map(size));
             signal(helper, "KILL");
         }
-        let status = codex.wait().expect("it is ours");
+        let status = codex.0.wait().expect("it is ours");
         assert_eq!(status.code(), Some(125), "SIG{name}");
         // What could still run, gets no call carried out that it has to ask for.
         std::thread::sleep(Duration::from_millis(300));
