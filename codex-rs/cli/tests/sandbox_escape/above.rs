@@ -85,7 +85,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "above: memory",
         "{a} above-memory",
         Effect::Exit,
-        ("file_write", "/mem", "fs.outside"),
+        ("file_write", "/mem", "fs.secret"),
     ),
     workspace(
         "above: score",
@@ -97,14 +97,20 @@ pub(super) const TABLE: &[Attempt] = &[
         "above: environ",
         "{a} above-environ",
         Effect::Exit,
-        ("privilege", "read environ of ", "privilege.process"),
+        ("privilege", "open environ of ", "privilege.process"),
     )
     .flags(&["--audit-reads", "denied"]),
+    workspace(
+        "above: descriptors written",
+        "{a} above-descriptors-write",
+        Effect::Exit,
+        ("privilege", "open fd of ", "privilege.process"),
+    ),
     workspace(
         "above: descriptors",
         "{a} above-descriptors",
         Effect::Exit,
-        ("privilege", "read fd of ", "privilege.process"),
+        ("privilege", "open fd of ", "privilege.process"),
     )
     .flags(&["--audit-reads", "denied"]),
 ];

@@ -960,6 +960,7 @@ static int h_ptrace(void) {
 static int h_memory(void) { return done(open(above_file("mem"), O_RDWR)); }
 static int h_environ(void) { return done(open(above_file("environ"), O_RDONLY)); }
 static int h_descriptors(void) { return done(open(above_file("fd/0"), O_RDONLY)); }
+static int h_descriptors_write(void) { return done(open(above_file("fd/0"), O_WRONLY | O_NONBLOCK)); }
 static int h_score(void) { return done(open(above_file("oom_score_adj"), O_WRONLY)); }
 static int h_owner(void) { int p[2]; return done(pipe(p) ?: fcntl(p[0], F_SETOWN, above())); }
 static int h_owner_ex(void) {
@@ -1267,6 +1268,7 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "above-memory", h_memory },
     { "above-environ", h_environ },
     { "above-descriptors", h_descriptors },
+    { "above-descriptors-write", h_descriptors_write },
     { "above-score", h_score },
     { "above-owner", h_owner },
     { "above-nice", h_nice },

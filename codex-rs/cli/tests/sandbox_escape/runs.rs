@@ -1,7 +1,6 @@
 //! Whole runs: what wears codex down, what ends it, and what has to go on working.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -234,10 +233,14 @@ fn what_needs_no_right_works_inside() {
     let place = Place::new();
     let output = place.run(
         &[],
-        "$a own-filter mine && $a pass-inside passed && $a pipe-waits pipe opened && cat mine passed",
+        "$a own-filter mine && $a pass-inside passed && $a pipe-waits pipe opened && cat mine passed \
+         && ln -s /proc/self way && for p in /proc/./self/fd/1 way/fd/1 /proc/self/fd/1; do echo $p > $p; done",
     );
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert_eq!(output.stdout, "escaped\nescaped\n");
+    assert_eq!(
+        output.stdout,
+        "escaped\nescaped\n/proc/./self/fd/1\nway/fd/1\n/proc/self/fd/1\n"
+    );
     assert_eq!(place.denied().len(), 0);
 }
 
@@ -302,18 +305,12 @@ fn a_sandbox_in_a_sandbox_says_what_it_enforces() {
     let inner = format!("{codex} sandbox --profile workspace-write -- true; echo $?");
     let output = place.run(&[], &inner);
     assert_eq!(output.stdout, "3\n", "{output:?}");
-    let home = place.env.workspace().join("home");
-    fs::create_dir(&home).expect("a directory");
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("ours");
     let inner = format!(
-        "CODEX_HOME={} {codex} sandbox --profile workspace-write --report json --accept-level partial \
-         -- bash -c 'echo x > $out/new; echo in > here'",
-        home.display()
+        "mkdir -m 700 $TMPDIR/home; CODEX_HOME=$TMPDIR/home {codex} sandbox \
+         --profile workspace-write --report json --accept-level partial \
+         -- bash -c \"echo x > $out/new; echo in > here\""
     );
-    let output = run_for(
-        &mut place.command(&[], &format!("export out; {inner}")),
-        LIMIT,
-    );
+    let output = run_for(&mut place.command(&[], &inner), LIMIT);
     assert!(
         output.stderr.contains("\"level\":\"partial\""),
         "{output:?}"
