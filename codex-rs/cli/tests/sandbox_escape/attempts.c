@@ -100,6 +100,12 @@ static int f_fsxattr(void) {
     struct fsxattr x = { .fsx_xflags = FS_XFLAG_NODUMP };
     return done(ioctl(open(a[0], O_RDONLY), FS_IOC_FSSETXATTR, &x));
 }
+static int btrfs(unsigned long code, const char *in, int64_t fd) { /* struct btrfs_ioctl_vol_args */
+    struct { int64_t fd; char name[4088]; } x = { fd, "made" };
+    return done(ioctl(open(in, O_RDONLY | O_DIRECTORY), code, &x));
+}
+static int f_subvolume(void) { return btrfs(0x5000940e, a[0], 0); }
+static int f_snapshot(void) { return btrfs(0x50009401, a[0], open(a[1], O_RDONLY)); }
 static int f_mmap(void) {
     int fd = open(a[0], O_RDWR);
     if (fd < 0) return done(-1);
@@ -1093,6 +1099,8 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "fsetxattr", f_fsetxattr },
     { "flags", f_flags },
     { "fsxattr", f_fsxattr },
+    { "subvolume", f_subvolume },
+    { "snapshot", f_snapshot },
     { "mmap", f_mmap },
     { "tmpfile", f_tmpfile },
     { "copy-range", f_copy_range },

@@ -184,6 +184,22 @@ pub(super) const TABLE: &[Attempt] = &[
         ("file_write", "{out}/f", "fs.outside"),
     ),
     workspace(
+        "file: subvolume",
+        "{a} subvolume {out}",
+        Effect::Files,
+        ("file_write", "{out}", "fs.outside"),
+    ),
+    workspace(
+        "file: snapshot",
+        "{a} snapshot {ws} {home}",
+        Effect::Exit,
+        (
+            "privilege",
+            "ioctl(BTRFS_IOC_SNAP_CREATE)",
+            "privilege.kernel",
+        ),
+    ),
+    workspace(
         "file: mmap",
         "{a} mmap {out}/f",
         Effect::Files,

@@ -131,6 +131,17 @@ fn try_one(programs: &Programs, attempt: &Attempt, findings: &Mutex<Findings>) {
             recorded = check_record(attempt, &held);
         }
     }
+    if attempt.flags.contains(&"--audit-reads") {
+        // Unseen, it is refused all the same.
+        let unseen = Attempt {
+            flags: &[],
+            ..*attempt
+        };
+        let held = once(programs, &unseen, true);
+        if held.effect {
+            wrong.push(format!("{name}: got through unseen: {:?}", held.output));
+        }
+    }
     if !got_through && let Err(why) = recorded {
         wrong.push(format!("{name}: {why}"));
     }
