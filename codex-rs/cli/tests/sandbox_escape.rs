@@ -10,6 +10,7 @@
 )]
 
 mod sandbox_escape {
+    mod above;
     mod attempt;
     mod differences;
     mod files;
@@ -20,6 +21,7 @@ mod sandbox_escape {
     mod protected;
     mod races;
     mod run;
+    mod runs;
     mod secrets;
     mod suite;
 }

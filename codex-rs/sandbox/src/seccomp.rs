@@ -113,7 +113,8 @@ const OWNER_CONTROLS: [u32; 2] = [0x8901, 0x8902];
 const WRITING: u32 = 0o3 | 0o100 | 0o1000;
 
 /// `ioctl` codes that are refused, and whether they type into a terminal or drive it; the others
-/// change what a file is.
+/// change what a file is, or make and remove trees, with no right to write and past Landlock. A
+/// snapshot shows secrets under another name. Headers `linux/fs.h`, `linux/btrfs.h`.
 const CONTROLS: &[(u32, &str, bool)] = &[
     (0x5412, "TIOCSTI", true),
     (0x541c, "TIOCLINUX", true),
@@ -121,6 +122,15 @@ const CONTROLS: &[(u32, &str, bool)] = &[
     (0x4008_6602, "FS_IOC_SETFLAGS", false),
     (0x401c_5820, "FS_IOC_FSSETXATTR", false),
     (0x4008_7602, "FS_IOC_SETVERSION", false),
+    (0x4080_6685, "FS_IOC_ENABLE_VERITY", false),
+    (0x800c_6613, "FS_IOC_SET_ENCRYPTION_POLICY", false),
+    (0x5000_9401, "BTRFS_IOC_SNAP_CREATE", false),
+    (0x5000_940e, "BTRFS_IOC_SUBVOL_CREATE", false),
+    (0x5000_940f, "BTRFS_IOC_SNAP_DESTROY", false),
+    (0x5000_9417, "BTRFS_IOC_SNAP_CREATE_V2", false),
+    (0x5000_9418, "BTRFS_IOC_SUBVOL_CREATE_V2", false),
+    (0x4008_941a, "BTRFS_IOC_SUBVOL_SETFLAGS", false),
+    (0x5000_943f, "BTRFS_IOC_SNAP_DESTROY_V2", false),
 ];
 
 /// The name of a refused `ioctl` code, and whether it drives a terminal.

@@ -6,12 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <dirent.h>
+#include <linux/filter.h>
 #include <linux/if_alg.h>
+#include <linux/seccomp.h>
 #include <linux/netlink.h>
 #include <linux/vm_sockets.h>
 #include <mqueue.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -96,6 +100,12 @@ static int f_fsxattr(void) {
     struct fsxattr x = { .fsx_xflags = FS_XFLAG_NODUMP };
     return done(ioctl(open(a[0], O_RDONLY), FS_IOC_FSSETXATTR, &x));
 }
+static int btrfs(unsigned long code, const char *in, int64_t fd) { /* struct btrfs_ioctl_vol_args */
+    struct { int64_t fd; char name[4088]; } x = { fd, "made" };
+    return done(ioctl(open(in, O_RDONLY | O_DIRECTORY), code, &x));
+}
+static int f_subvolume(void) { return btrfs(0x5000940e, a[0], 0); }
+static int f_snapshot(void) { return btrfs(0x50009401, a[0], open(a[1], O_RDONLY)); }
 static int f_mmap(void) {
     int fd = open(a[0], O_RDWR);
     if (fd < 0) return done(-1);
@@ -757,8 +767,284 @@ static int race_port(int type) {
     }
     return end();
 }
+static int race_link_source(void) { /* a file linked to where it may be written or read */
+    begin(swap_text, shared_path);
+    while (in_time()) {
+        unlink(a[2]);
+        if (!link(shared_path, a[2])) write_to(a[2]);
+    }
+    return end();
+}
+static int race_symlink(void) {
+    begin(swap_text, shared_path);
+    while (in_time())
+        if (symlink(a[2], shared_path)) unlink(a[0]);
+    return end();
+}
+static int race_rename_from(void) { /* what is moved into the workspace */
+    begin(swap_text, shared_path);
+    while (in_time()) {
+        write_to(a[0]);
+        rename(shared_path, a[2]);
+    }
+    return end();
+}
+static int race_mkdir(void) {
+    begin(swap_text, shared_path);
+    while (in_time())
+        if (mkdir(shared_path, 0755)) rmdir(a[0]);
+    return end();
+}
+static int race_unlink(void) {
+    begin(swap_text, shared_path);
+    while (in_time()) {
+        write_to(a[0]);
+        unlink(shared_path);
+    }
+    return end();
+}
+static int race_truncate(void) {
+    begin(swap_text, shared_path);
+    while (in_time()) truncate(shared_path, 0);
+    return end();
+}
+static int race_bind(void) {
+    begin(swap_text, shared_unix.sun_path);
+    while (in_time()) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        bind(fd, (void *)&shared_unix, sizeof shared_unix);
+        close(fd);
+        unlink(a[0]);
+    }
+    return end();
+}
+static struct sockaddr_in shared_message;
+static void *swap_message(void *unused) {
+    while (!over) {
+        shared_message.sin_family = AF_UNSPEC;
+        shared_message.sin_port = 0;
+        shared_message.sin_family = AF_INET;
+        shared_message.sin_port = htons(number(0));
+    }
+    return 0;
+}
+static int race_sendmsg(void) {
+    struct iovec v = { TEXT, 8 };
+    struct msghdr m = { &shared_message, sizeof shared_message, &v, 1 };
+    shared_message = v4();
+    begin(swap_message, 0);
+    while (in_time()) {
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+        sendmsg(fd, &m, 0);
+        close(fd);
+    }
+    return end();
+}
+static int race_times(void) {
+    begin(swap_text, shared_path);
+    while (in_time()) utimensat(AT_FDCWD, shared_path, 0, 0);
+    return end();
+}
+static int race_openat2(void) { /* flags that change: reading, then writing */
+    static volatile uint64_t how[3];
+    begin(swap_text, shared_path);
+    for (int i = 0; in_time(); i++) {
+        how[0] = i % 2 ? O_RDONLY : O_WRONLY;
+        int fd = syscall(SYS_openat2, AT_FDCWD, shared_path, how, sizeof how);
+        if (fd < 0) fd = open(shared_path, O_WRONLY);
+        if (fd >= 0 && write(fd, TEXT, 8) < 8) {}
+        close(fd);
+    }
+    return end();
+}
 static int race_connect(void) { return race_port(SOCK_STREAM); }
 static int race_send(void) { return race_port(SOCK_DGRAM); }
+
+/* A question to a name server on the port, as the C library asks it. */
+static int n_resolve(void) {
+    unsigned char answer[512];
+    if (res_init()) return done(-1);
+    _res.nscount = 1;
+    _res.nsaddr_list[0] = v4();
+    _res.retrans = _res.retry = 1;
+    return res_query("escape.example", 1, 1, answer, sizeof answer) < 0;
+}
+static int n_host(void) { /* a host that is not this one: nothing is sent by it */
+    struct sockaddr_in s = { AF_INET, htons(53) };
+    inet_pton(AF_INET, "192.0.2.1", &s.sin_addr);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    return done(fd < 0 ? -1 : connect(fd, (void *)&s, sizeof s));
+}
+static int give(int to, int fd) {
+    char text[1] = { 'x' }, room[CMSG_SPACE(sizeof fd)] = { 0 };
+    struct iovec v = { text, 1 };
+    struct msghdr m = { 0, 0, &v, 1, room, sizeof room };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    return sendmsg(to, &m, MSG_NOSIGNAL);
+}
+static int take(int from) {
+    char text[1], room[CMSG_SPACE(sizeof(int))];
+    struct iovec v = { text, 1 };
+    struct msghdr m = { 0, 0, &v, 1, room, sizeof room };
+    int fd = -1;
+    if (recvmsg(from, &m, 0) < 1 || !CMSG_FIRSTHDR(&m)) return -1;
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
+    return fd;
+}
+static int n_smuggle(void) { /* a descriptor handed to whoever listens at a[0] */
+    struct sockaddr_un s = { .sun_family = AF_UNIX };
+    strncpy(s.sun_path, a[0], sizeof s.sun_path - 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0 || connect(fd, (void *)&s, sizeof s)) return done(-1);
+    return done(give(fd, open(a[1], O_RDONLY)));
+}
+static int f_passed(void) { /* a read descriptor handed to a child, who opens it again to write */
+    int p[2], status;
+    char self[64];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, p)) return done(-1);
+    if (give(p[0], open(a[0], O_RDONLY)) < 0) return done(-1);
+    pid_t child = fork();
+    if (!child) {
+        snprintf(self, sizeof self, "/proc/self/fd/%d", take(p[1]));
+        _exit(put(open(self, O_WRONLY)));
+    }
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+static int f_lease(void) { /* whoever opens the file then waits */
+    int fd = open(a[0], O_RDONLY);
+    return done(fcntl(fd, F_SETLEASE, F_RDLCK));
+}
+static int f_openat2_beneath(void) {
+    uint64_t how[3] = { O_WRONLY, 0, 4 /* RESOLVE_NO_SYMLINKS */ };
+    return put(syscall(SYS_openat2, AT_FDCWD, a[0], how, sizeof how));
+}
+
+/* --- the process that stands over the command: the first above it that is no shell --- */
+
+static int above(void) {
+    char path[64], line[256], name[64];
+    int pid = getppid();
+    for (;;) {
+        snprintf(path, sizeof path, "/proc/%d/stat", pid);
+        FILE *f = fopen(path, "r");
+        if (!f || !fgets(line, sizeof line, f)) return -1;
+        fclose(f);
+        int parent;
+        if (sscanf(line, "%*d (%63[^)]) %*c %d", name, &parent) != 2) return -1;
+        if (strcmp(name, "bash")) return pid;
+        pid = parent;
+    }
+}
+static char *above_file(const char *name) {
+    static char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", above(), name);
+    return path;
+}
+static int h_kill(void) { return done(kill(above(), SIGURG)); }
+static int h_stop(void) { int pid = above(); return done(kill(pid, SIGSTOP) ?: kill(pid, SIGCONT)); }
+static int h_group(void) { return done(kill(-getpgid(above()), SIGURG)); }
+static int h_tkill(void) { return done(syscall(SYS_tkill, above(), SIGURG)); }
+static int h_tgkill(void) { return done(syscall(SYS_tgkill, above(), above(), SIGURG)); }
+static int h_sigqueue(void) { return done(sigqueue(above(), SIGURG, (union sigval){ 0 })); }
+static int h_pidfd(void) { return done(syscall(SYS_pidfd_open, above(), 0)); }
+static int h_prlimit(void) {
+    struct rlimit r;
+    if (prlimit(above(), RLIMIT_NOFILE, 0, &r)) return done(-1);
+    return done(prlimit(above(), RLIMIT_NOFILE, &r, 0));
+}
+static int h_ptrace(void) {
+    int pid = above();
+    long r = ptrace(PTRACE_SEIZE, pid, 0, 0);
+    if (!r) { int status; ptrace(PTRACE_INTERRUPT, pid, 0, 0); waitpid(pid, &status, __WALL); ptrace(PTRACE_DETACH, pid, 0, 0); }
+    return done(r);
+}
+static int h_memory(void) { return done(open(above_file("mem"), O_RDWR)); }
+static int h_environ(void) { return done(open(above_file("environ"), O_RDONLY)); }
+static int h_descriptors(void) { return done(open(above_file("fd/0"), O_RDONLY)); }
+static int h_descriptors_write(void) { return done(open(above_file("fd/0"), O_WRONLY | O_NONBLOCK)); }
+static int h_score(void) { return done(open(above_file("oom_score_adj"), O_WRONLY)); }
+static int h_owner(void) { int p[2]; return done(pipe(p) ?: fcntl(p[0], F_SETOWN, above())); }
+static int h_owner_ex(void) {
+    struct f_owner_ex x = { F_OWNER_PID, above() };
+    int p[2];
+    return done(pipe(p) ?: fcntl(p[0], F_SETOWN_EX, &x));
+}
+static int h_siocspgrp(void) {
+    int pid = above(), p[2];
+    return done(socketpair(AF_UNIX, SOCK_STREAM, 0, p) ?: ioctl(p[0], 0x8902, &pid));
+}
+static int h_nice(void) { return done(setpriority(PRIO_PROCESS, above(), 0)); }
+
+/* --- not attempts to get out but ways to wear down or to work --- */
+
+static int flood(void) { /* as many different files as the number says */
+    char path[4200];
+    for (int i = 0; i < number(1); i++) {
+        snprintf(path, sizeof path, "%s/%d", a[0], i);
+        if (open(path, O_WRONLY | O_CREAT, 0644) >= 0) return 1;
+    }
+    snprintf(path, sizeof path, "/proc/%d/status", above());
+    FILE *f = fopen(path, "r");
+    while (f && fgets(path, sizeof path, f))
+        if (!strncmp(path, "VmHWM:", 6)) printf("%s", path);
+    return 0;
+}
+static int forks(void) { /* so many children at one time; says how many there were */
+    int made = 0;
+    while (made < number(0)) {
+        pid_t child = fork();
+        if (!child) { pause(); _exit(0); }
+        if (child < 0) break;
+        made++;
+    }
+    printf("%d\n", made);
+    return 0;
+}
+static int bomb(void) {
+    for (int i = 0; i < 1000; i++) fork();
+    pause();
+    return 0;
+}
+static int filtered(unsigned long flags) { /* a filter of its own, with or without a listener */
+    struct sock_filter f[] = { { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW } };
+    struct sock_fprog p = { 1, f };
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &p);
+}
+static int own_filter(void) {
+    if (filtered(0)) return done(-1);
+    return put(open(a[0], O_WRONLY | O_CREAT, 0644));
+}
+static int own_listener(void) { return done(filtered(SECCOMP_FILTER_FLAG_NEW_LISTENER)); }
+static int everybody(void) { return done(kill(-1, SIGKILL)); }
+static int pass_inside(void) { /* a descriptor handed from one process to another inside */
+    int p[2], status;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, p)) return done(-1);
+    pid_t child = fork();
+    if (!child) _exit(give(p[0], open(a[0], O_WRONLY | O_CREAT, 0644)) < 0);
+    int fd = take(p[1]);
+    waitpid(child, &status, 0);
+    return put(fd);
+}
+static int pipe_waits(void) { /* opening a named pipe waits for the other end, and for nobody else */
+    int status;
+    if (mkfifo(a[0], 0600)) return done(-1);
+    pid_t child = fork();
+    if (!child) _exit(put(open(a[0], O_WRONLY)));
+    usleep(100000);
+    if (waitpid(child, &status, WNOHANG)) return 3; /* it did not wait */
+    close(creat(a[1], 0644));
+    char text[8];
+    int fd = open(a[0], O_RDONLY);
+    long n = fd < 0 ? -1 : read(fd, text, 8);
+    waitpid(child, &status, 0);
+    return n == 8 && !status ? 0 : 4;
+}
 
 /* --- not attempts: who stands outside, and what an unlisted program does --- */
 
@@ -813,6 +1099,8 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "fsetxattr", f_fsetxattr },
     { "flags", f_flags },
     { "fsxattr", f_fsxattr },
+    { "subvolume", f_subvolume },
+    { "snapshot", f_snapshot },
     { "mmap", f_mmap },
     { "tmpfile", f_tmpfile },
     { "copy-range", f_copy_range },
@@ -951,7 +1239,49 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "race-exec", race_exec },
     { "race-unix", race_unix },
     { "race-connect", race_connect },
+    { "race-link-source", race_link_source },
+    { "race-symlink", race_symlink },
+    { "race-rename-from", race_rename_from },
+    { "race-mkdir", race_mkdir },
+    { "race-unlink", race_unlink },
+    { "race-truncate", race_truncate },
+    { "race-bind", race_bind },
+    { "race-sendmsg", race_sendmsg },
+    { "race-times", race_times },
+    { "race-openat2", race_openat2 },
     { "race-send", race_send },
+    { "resolve", n_resolve },
+    { "host", n_host },
+    { "smuggle", n_smuggle },
+    { "passed", f_passed },
+    { "lease", f_lease },
+    { "openat2-beneath", f_openat2_beneath },
+    { "flood", flood },
+    { "forks", forks },
+    { "bomb", bomb },
+    { "own-filter", own_filter },
+    { "own-listener", own_listener },
+    { "everybody", everybody },
+    { "pass-inside", pass_inside },
+    { "pipe-waits", pipe_waits },
+    { "above-kill", h_kill },
+    { "above-stop", h_stop },
+    { "above-group", h_group },
+    { "above-tkill", h_tkill },
+    { "above-tgkill", h_tgkill },
+    { "above-sigqueue", h_sigqueue },
+    { "above-pidfd", h_pidfd },
+    { "above-prlimit", h_prlimit },
+    { "above-ptrace", h_ptrace },
+    { "above-memory", h_memory },
+    { "above-environ", h_environ },
+    { "above-descriptors", h_descriptors },
+    { "above-descriptors-write", h_descriptors_write },
+    { "above-score", h_score },
+    { "above-owner", h_owner },
+    { "above-nice", h_nice },
+    { "above-siocspgrp", h_siocspgrp },
+    { "above-owner-ex", h_owner_ex },
     { "ran", ran },
     { "malicious.py", ran },
     { "agent", agent },

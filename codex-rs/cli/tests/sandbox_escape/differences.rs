@@ -3,13 +3,13 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use codex_test_support::{TestEnv, run, run_for};
 
-use super::suite::BINARY;
+use super::suite::binary;
 
 /// How many sequences, and how many calls in each.
 const SEEDS: u64 = 40;
@@ -50,8 +50,7 @@ fn sequence(program: &Path, codex: Option<&Path>, seed: u64) -> String {
 
 #[test]
 fn calls_about_files_come_to_the_same_confined_and_bare() {
-    let codex = std::env::var_os(BINARY)
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_codex")), PathBuf::from);
+    let codex = binary();
     let directory = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
     let source = directory.path().join("differences.c");

@@ -184,6 +184,22 @@ pub(super) const TABLE: &[Attempt] = &[
         ("file_write", "{out}/f", "fs.outside"),
     ),
     workspace(
+        "file: subvolume",
+        "{a} subvolume {out}",
+        Effect::Files,
+        ("file_write", "{out}", "fs.outside"),
+    ),
+    workspace(
+        "file: snapshot",
+        "{a} snapshot {ws} {home}",
+        Effect::Exit,
+        (
+            "privilege",
+            "ioctl(BTRFS_IOC_SNAP_CREATE)",
+            "privilege.kernel",
+        ),
+    ),
+    workspace(
         "file: mmap",
         "{a} mmap {out}/f",
         Effect::Files,
@@ -248,6 +264,30 @@ pub(super) const TABLE: &[Attempt] = &[
         "{a} bind {out}/new",
         Effect::Files,
         ("network_access", "unix:{out}/new", "net.unix"),
+    ),
+    workspace(
+        "file: openat2-beneath",
+        "{a} openat2-beneath {out}/f",
+        Effect::Files,
+        ("file_write", "{out}/f", "fs.outside"),
+    ),
+    workspace(
+        "file: passed",
+        "{a} passed {out}/f",
+        Effect::Files,
+        ("file_write", "{out}/f", "fs.outside"),
+    ),
+    workspace(
+        "file: a filter of one's own",
+        "{a} own-filter {out}/new",
+        Effect::Files,
+        ("file_write", "{out}/new", "fs.outside"),
+    ),
+    workspace(
+        "file: lease",
+        "{a} lease {ws}/f",
+        Effect::Exit,
+        ("privilege", "fcntl(F_SETLEASE)", "privilege.kernel"),
     ),
     workspace(
         "file: vfork",

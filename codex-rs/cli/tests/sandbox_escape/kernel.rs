@@ -49,7 +49,7 @@ pub(super) const TABLE: &[Attempt] = &[
         "kernel: setns",
         "{a} setns {pid}",
         Effect::Exit,
-        ("privilege", "read ns of {pid}", "privilege.process"),
+        ("privilege", "open ns of {pid}", "privilege.process"),
     )
     .flags(&["--audit-reads", "denied"]),
     workspace(

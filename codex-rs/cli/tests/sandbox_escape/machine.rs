@@ -5,6 +5,8 @@ pub(super) const LEVEL: &str = "full";
 
 /// What the bare machine refuses root, and how.
 pub(super) const REFUSED_ROOT: &[(&str, &str)] = &[
+    ("file: snapshot", "ENOTTY"),
+    ("file: subvolume", "ENOTTY"),
     ("kernel: delete-module", "ENOSYS"),
     ("kernel: init-module", "ENOSYS"),
     ("kernel: ioperm", "ENOSYS"),
@@ -25,6 +27,8 @@ pub(super) const REFUSED_ROOT: &[(&str, &str)] = &[
 /// What the bare machine refuses an ordinary user, and how.
 pub(super) const REFUSED_USER: &[(&str, &str)] = &[
     ("file: device", "EPERM"),
+    ("file: snapshot", "ENOTTY"),
+    ("file: subvolume", "ENOTTY"),
     ("kernel: acct", "EPERM"),
     ("kernel: bpf", "EPERM"),
     ("kernel: capset", "EPERM"),

@@ -5,7 +5,7 @@ use super::attempt::{Attempt, Effect, offline, workspace};
 pub(super) const TABLE: &[Attempt] = &[
     offline(
         "a DNS look-up",
-        "{a} udp-sendto {port} && getent hosts localhost",
+        "{a} resolve {port}",
         Effect::Heard,
         ("network_access", "127.0.0.1:{port}", "net.loopback"),
     ),
@@ -20,6 +20,18 @@ pub(super) const TABLE: &[Attempt] = &[
         "echo x > /dev/udp/127.0.0.1/{port}",
         Effect::Heard,
         ("network_access", "127.0.0.1:{port}", "net.loopback"),
+    ),
+    offline(
+        "a host that is not this one",
+        "{a} host",
+        Effect::Exit,
+        ("network_access", "192.0.2.1:53", "net.offline"),
+    ),
+    workspace(
+        "a descriptor handed outside",
+        "{a} smuggle {out}/s {home}/.bashrc",
+        Effect::Heard,
+        ("network_access", "unix:{out}/s", "net.unix"),
     ),
     offline(
         "network: tcp4",

@@ -88,6 +88,96 @@ pub(super) const TABLE: &[Attempt] = &[
         ("network_access", "127.0.0.1:{port}", "net.loopback"),
     )
     .race(),
+    workspace(
+        "race: the source of a link",
+        "touch {ws}/okayoka; {a} race-link-source {ws}/okayoka {out}/g {ws}/taken",
+        Effect::Files,
+        ("file_write", "{out}/g", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: a new symbolic link",
+        "{a} race-symlink {ws}/okayoka {out}/made x",
+        Effect::Files,
+        ("file_write", "{out}/made", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: the old name of a rename",
+        "{a} race-rename-from {ws}/okayoka {out}/g {ws}/taken",
+        Effect::Files,
+        ("file_write", "{out}/g", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: a new directory",
+        "{a} race-mkdir {ws}/okayoka {out}/made",
+        Effect::Files,
+        ("file_write", "{out}/made", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: a removal",
+        "{a} race-unlink {ws}/okayoka {out}/g",
+        Effect::Files,
+        ("file_write", "{out}/g", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: a removal of a hook",
+        "{a} race-unlink {ws}/okayoka {ws}/.git/hooks/pre-commit.sample",
+        Effect::Files,
+        ("file_write", "pre-commit.sample", "fs.protected"),
+    )
+    .race(),
+    workspace(
+        "race: a truncation",
+        "touch {ws}/okayoka; {a} race-truncate {ws}/okayoka {out}/g",
+        Effect::Files,
+        ("file_write", "{out}/g", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: a change of times",
+        "touch {ws}/okayoka; {a} race-times {ws}/okayoka {out}/g",
+        Effect::Files,
+        ("file_write", "{out}/g", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: the flags of openat2",
+        "touch {ws}/okayoka; {a} race-openat2 {ws}/okayoka {out}/g",
+        Effect::Files,
+        ("file_write", "{out}/g", "fs.outside"),
+    )
+    .race(),
+    workspace(
+        "race: the name of a socket",
+        "{a} race-bind {ws}/okay {out}/made",
+        Effect::Files,
+        ("network_access", "unix:{out}/made", "net.unix"),
+    )
+    .race(),
+    workspace(
+        "race: a socket among the hooks",
+        "{a} race-bind {ws}/.git/notes-x {ws}/.git/hooks/x",
+        Effect::Files,
+        ("file_write", "{ws}/.git/hooks/x", "fs.protected"),
+    )
+    .race(),
+    offline(
+        "race: a message",
+        "{a} race-sendmsg {port}",
+        Effect::Heard,
+        ("network_access", "127.0.0.1:{port}", "net.loopback"),
+    )
+    .race(),
+    silent(
+        Profile::WorkspaceWrite,
+        "a listener of one's own",
+        "{a} own-listener",
+        Effect::Exit,
+    ),
     silent(
         Profile::WorkspaceWrite,
         "a survivor by setsid",

@@ -43,7 +43,7 @@ const PROTECTED: &[&str] = &[
 pub(super) struct Programs {
     pub(super) codex: PathBuf,
     /// `attempts`, which Offline is told to allow.
-    attempts: PathBuf,
+    pub(super) attempts: PathBuf,
     /// The same program as a file of its own, which nobody allows.
     tool: PathBuf,
 }
@@ -58,7 +58,7 @@ impl Programs {
         let compiled = run(Command::new("cc")
             .args(["-O1", "-w", "-pthread", "-o"])
             .args([&attempts, &source])
-            .arg("-lrt"));
+            .args(["-lrt", "-lresolv"]));
         assert_eq!(compiled.code, Some(0), "cc failed: {compiled:#?}");
         fs::write(
             directory.join("library.c"),

@@ -140,35 +140,35 @@ pub(super) const TABLE: &[Attempt] = &[
         "the environment of the agent",
         "{a} read-environ {pid}",
         Effect::Secret,
-        ("privilege", "read environ of {pid}", "privilege.process"),
+        ("privilege", "open environ of {pid}", "privilege.process"),
     )
     .flags(READS),
     workspace(
         "the memory of a process outside",
         "{a} read-mem {pid}",
         Effect::Secret,
-        ("privilege", "read mem of {pid}", "privilege.process"),
+        ("privilege", "open mem of {pid}", "privilege.process"),
     )
     .flags(READS),
     workspace(
         "a descriptor of a process outside",
         "{a} read-fd {pid}",
         Effect::Secret,
-        ("privilege", "read fd of {pid}", "privilege.process"),
+        ("privilege", "open fd of {pid}", "privilege.process"),
     )
     .flags(READS),
     offline(
         "any process's environment",
         "cat /proc/[0-9]*/environ 2>/dev/null | tr \"\\0\" \"\\n\"; true",
         Effect::Secret,
-        ("privilege", "read environ of", "privilege.process"),
+        ("privilege", "open environ of", "privilege.process"),
     )
     .flags(READS),
     workspace(
         "the root of a process outside",
         "{a} read-cwd {pid} {home}/.ssh/key",
         Effect::Secret,
-        ("privilege", "read root of {pid}", "privilege.process"),
+        ("privilege", "open root of {pid}", "privilege.process"),
     )
     .flags(READS),
 ];

@@ -50,7 +50,8 @@ pub(crate) enum Helper {
 }
 
 impl Helper {
-    /// Waits until it has ended. `leaving` says that it has reported the end of everything.
+    /// Waits until it has ended, and ends what it could not if it was killed. `leaving` says that it
+    /// has reported the end of everything.
     pub(crate) fn wait(&mut self, leaving: bool) {
         match self {
             // It was started by us and is waited for once, so there is nothing that can fail.
@@ -63,12 +64,16 @@ impl Helper {
                 unsafe { libc::waitpid(*pid, std::ptr::null_mut(), options) };
             }
         }
+        if !leaving {
+            tree::end_orphans();
+        }
     }
 }
 
 /// Makes a copy of this process the helper for `plan`, whose command shares our streams. `None`
 /// where this process has more than one thread.
 pub(crate) fn copy_as_helper(control: UnixStream, plan: &Plan) -> io::Result<Option<Helper>> {
+    tree::adopt_orphans()?;
     Ok(watcher::fork_helper(control, plan)?.map(Helper::Copy))
 }
 
@@ -81,6 +86,7 @@ pub(crate) fn start_helper(
     control: BorrowedFd<'_>,
     streams: Streams,
 ) -> io::Result<Helper> {
+    tree::adopt_orphans()?;
     let fd = control.as_raw_fd();
     let mut command = Command::new(helper);
     command.arg(HELPER_ARGUMENT).arg(fd.to_string()).env_clear();

@@ -53,6 +53,41 @@ pub(super) fn end() {
     }
 }
 
+/// Ends what a helper left behind that was itself killed: it came to this process, which adopts
+/// orphans for that. Of our children those are the ones that are filtered more than we are.
+pub(super) fn end_orphans() {
+    let own = std::process::id().cast_signed();
+    let filters = filters_of(own);
+    loop {
+        let children = listed().into_iter().filter(|child| child.parent == own);
+        let orphans: Vec<i32> = children
+            .map(|child| child.pid)
+            .filter(|pid| filters_of(*pid) > filters)
+            .collect();
+        if orphans.is_empty() {
+            return;
+        }
+        for pid in orphans {
+            // SAFETY: the calls take numbers and a null pointer for a status nobody needs; an
+            // unreaped child's pid is nobody else's. What is below it comes to us in turn.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG);
+            }
+        }
+        std::thread::sleep(SWEEP);
+    }
+}
+
+/// By how many seccomp filters a process is held: proc_pid_status(5).
+fn filters_of(pid: i32) -> u32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let count = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    count.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
 /// How deep a tree is followed: the kernel has no more processes than this, `PID_MAX_LIMIT`,
 /// header `linux/threads.h`.
 pub(super) const MAX_DEPTH: usize = 4 << 20;

@@ -319,7 +319,7 @@ impl<'p> Supervisor<'p> {
             Call::Socket => self.socket(task, int(a), int(b), int(c)),
             Call::Socketpair => self.refuse_socket(task, "socketpair", int(a), int(b)),
             Call::Connect => self.connect(task, int(a), b, c),
-            Call::Bind => self.bind(task, b, c),
+            Call::Bind => self.bind(task, int(a), b, c),
             Call::Sendto => self.send(task, int(a), e, notification.arguments[5]),
             Call::Sendmsg => self.send_messages(task, int(a), b, 1),
             Call::Sendmmsg => self.send_messages(task, int(a), b, c),

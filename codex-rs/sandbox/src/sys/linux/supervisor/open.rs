@@ -1,6 +1,5 @@
 //! Opening files for writing, on the task's behalf.
 
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -193,8 +192,13 @@ impl Supervisor<'_> {
         } else {
             finder.to_open(opening.at, &path)
         };
+        if matches!(place, Err(libc::EACCES)) {
+            // Of a process outside, not even what is there can be looked at.
+            let closed = self.finder(task).where_closed(opening.at, &path)?;
+            self.permit_process_file(task, &closed)?;
+        }
         if !opening.writes() {
-            return self.read(task, opening.at, &path, place);
+            return self.read(task, place);
         }
         match place? {
             Place::Held(held) if opening.has(libc::O_TMPFILE) => {
@@ -219,30 +223,14 @@ impl Supervisor<'_> {
 
     /// A read that is watched so that its refusal is seen. Landlock refuses it by itself, so what
     /// is allowed may go on in the kernel.
-    fn read(
-        &mut self,
-        task: Task,
-        at: i32,
-        text: &CStr,
-        place: Result<Place, Errno>,
-    ) -> Result<Answer, Errno> {
+    fn read(&mut self, task: Task, place: Result<Place, Errno>) -> Result<Answer, Errno> {
         let path = match place {
             Ok(Place::Named(named, Some(_))) => named.path,
             Ok(Place::Held(held)) if !held.is_nameless() => held.path,
-            // Of a process outside, not even what is there can be looked at.
-            Err(libc::EACCES) => self.finder(task).where_closed(at, text)?,
             // The kernel says what is wrong.
             _ => return Ok(Answer::Continue),
         };
-        if let Some((pid, name)) = process_file(&path)
-            && !self.is_inside(pid)
-        {
-            let request = ProcessControl {
-                call: format!("read {name} of"),
-                pid: pid.unsigned_abs(),
-            };
-            self.permit(task, request.view(), libc::EACCES)?;
-        }
+        self.permit_process_file(task, &path)?;
         let is_env_file = self.rules.env_files.contains(&path);
         let request = FileRead { path };
         let decision = self.decide(request.view());
@@ -257,6 +245,20 @@ impl Supervisor<'_> {
         }
         self.denials.add(task, request.view(), &decision);
         Err(libc::EACCES)
+    }
+
+    /// What a process outside holds is nobody's here.
+    fn permit_process_file(&mut self, task: Task, path: &Path) -> Result<(), Errno> {
+        match process_file(path) {
+            Some((pid, name)) if !self.is_inside(pid) => {
+                let request = ProcessControl {
+                    call: format!("open {name} of"),
+                    pid: pid.unsigned_abs(),
+                };
+                self.permit(task, request.view(), libc::EACCES)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn open_unnamed(

@@ -222,6 +222,10 @@ impl Finder<'_> {
             return Ok(Place::Named(named, stat.map(Box::new)));
         }
         if is_process_file(&named.directory) {
+            if of_ourselves(&named.path).is_some() {
+                // We may go there, and the task may not.
+                return Err(libc::EACCES);
+            }
             // Such a link is no text to read but a file to go to.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
@@ -268,8 +272,18 @@ impl Finder<'_> {
             let whole: &[u8] = if trimmed.is_empty() { b"/" } else { trimmed };
             return self.directory(start, Some(whole)).map(Last::Directory);
         }
-        let directory = self.directory(start, parent.as_deref())?;
-        let within = true_path(&directory)?;
+        let mut directory = self.directory(start, parent.as_deref())?;
+        let mut within = true_path(&directory)?;
+        if let Some(rest) = of_ourselves(&within)
+            && !names_us(bytes)
+        {
+            // By some way round, the path says `self`.
+            let meant = Path::new("/proc")
+                .join(self.task.tid.to_string())
+                .join(rest);
+            directory = open_directory(CWD, meant.as_os_str().as_bytes())?;
+            within = true_path(&directory)?;
+        }
         let path = within.join(OsStr::from_bytes(name));
         let name = CString::new(name).map_err(|_| libc::ENOENT)?;
         let mut named = Named {
@@ -329,6 +343,19 @@ enum Start {
 fn open_directory(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(base, path, flags, Mode::empty()).map_err(number)
+}
+
+/// What of this very process a path in `/proc` names.
+fn of_ourselves(path: &Path) -> Option<&Path> {
+    let own = path.strip_prefix("/proc").ok()?;
+    own.strip_prefix(std::process::id().to_string()).ok()
+}
+
+/// Whether the path names this process by its number.
+fn names_us(path: &[u8]) -> bool {
+    let own = std::process::id().to_string();
+    path.split(|b| *b == b'/')
+        .any(|name| name == own.as_bytes())
 }
 
 /// Whether the directory belongs to `/proc`: `PROC_SUPER_MAGIC`, header `linux/magic.h`.

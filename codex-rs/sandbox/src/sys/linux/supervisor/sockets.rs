@@ -282,9 +282,15 @@ impl Supervisor<'_> {
         Err(libc::EACCES)
     }
 
-    /// The kernel binds. In the private network every address is free; that a socket's file is
-    /// made nowhere else than where files may be made, Landlock sees to.
-    pub(super) fn bind(&mut self, task: Task, at: u64, length: u64) -> Result<Answer, Errno> {
+    /// In the private network every address is free, and the kernel binds. A socket's file is made
+    /// here, by the very text that was judged, so that others read that as the socket's name.
+    pub(super) fn bind(
+        &mut self,
+        task: Task,
+        fd: i32,
+        at: u64,
+        length: u64,
+    ) -> Result<Answer, Errno> {
         let address = address::read(task, at, length)?;
         self.still_waits()?;
         match address {
@@ -301,7 +307,19 @@ impl Supervisor<'_> {
                 };
                 self.permit(task, request.view(), libc::EACCES)?;
                 self.permit_write(task, named.path, WriteKind::Link)?;
-                Ok(Answer::Continue)
+                let socket = task.copy(fd)?;
+                let mut bytes = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
+                // The longest path has no room for a closing zero, and needs none.
+                bytes.extend_from_slice(text.as_bytes());
+                if bytes.len() < size_of::<libc::sockaddr_un>() {
+                    bytes.push(0);
+                }
+                self.with_umask_of(task);
+                rustix::process::fchdir(task.base(libc::AT_FDCWD)?).map_err(number)?;
+                let bound = bind(&socket, &bytes);
+                rustix::process::chdir("/").map_err(number)?;
+                bound?;
+                Ok(Answer::Value(0))
             }
             Address::Abstract(name) => self.refuse_unix(task, UnixAddress::Abstract(name)),
             _ => Ok(Answer::Continue),
@@ -365,6 +383,18 @@ fn transport(kind: i32) -> Transport {
 fn socket_type(socket: &OwnedFd) -> Result<i32, Errno> {
     let kind = sockopt::socket_type(socket).map_err(number)?;
     i32::try_from(kind.as_raw()).map_err(|_| libc::EINVAL)
+}
+
+fn bind(socket: &OwnedFd, address: &[u8]) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(address.len()).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the bytes outlive the call, which reads as many as it is told.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) };
+    match bound {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO)),
+    }
 }
 
 fn connect(socket: &OwnedFd, address: &[u8]) -> Result<(), Errno> {
