@@ -70,9 +70,56 @@ pub fn full(policy: &Policy) -> String {
         .iter()
         .filter(|grant| grant.source != GrantSource::Internal);
     for grant in by_people {
-        if let Right::Write(path) = &grant.right {
-            let _ = writeln!(text, "Also writable: {}", path.display());
-        }
+        let _ = match &grant.right {
+            Right::Write(path) => writeln!(text, "Also writable: {}", path.display()),
+            _ if !policy.reaches_hosts() => Ok(()),
+            Right::Host(host) => writeln!(text, "Readable over the network: {host}"),
+            Right::Preset(name) => {
+                writeln!(text, "Readable over the network: the usual hosts of {name}")
+            }
+            Right::DenyHost(host) => writeln!(text, "Not readable over the network: {host}"),
+            Right::ReadPost(name) => writeln!(text, "Works over the network: {name}"),
+            _ => Ok(()),
+        };
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use codex_protocol::policy::{Grant, Layer, Places};
+
+    use super::*;
+
+    #[test]
+    fn the_model_is_told_of_hosts_that_were_granted() {
+        let told = |profile| {
+            let places = Places {
+                workspace: "/srv/p".into(),
+                ..Places::default()
+            };
+            let mut layer = Layer::new(profile, places);
+            let rights = [
+                Right::Host("docs.example.org".to_owned()),
+                Right::Preset("cargo".to_owned()),
+                Right::DenyHost("a.org".to_owned()),
+            ];
+            layer.grants = rights
+                .map(|right| Grant {
+                    right,
+                    source: GrantSource::CommandLine,
+                })
+                .into();
+            full(&Policy::new(layer))
+        };
+        let offline = told(SecurityProfile::Offline);
+        for line in [
+            "Readable over the network: docs.example.org\n",
+            "Readable over the network: the usual hosts of cargo\n",
+            "Not readable over the network: a.org\n",
+        ] {
+            assert!(offline.contains(line), "{offline}");
+        }
+        assert!(!told(SecurityProfile::Trusted).contains("Readable"));
+    }
 }

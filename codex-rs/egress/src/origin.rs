@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use codex_http::{BoxedStream, HttpError};
+use codex_protocol::hosts::READ_METHODS;
 use codex_protocol::request::NetworkRead;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -205,6 +206,18 @@ fn forwarded(request: &mut Request<Reply>, read: &NetworkRead, authorization: Op
     }
 }
 
+/// The same request once more, where it reads and so has no body.
+fn copy_of_read(request: &Request<Reply>) -> Option<Request<Reply>> {
+    if !READ_METHODS.contains(&request.method().as_str()) {
+        return None;
+    }
+    let mut copy = Request::new(Reply::Text(None));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     https: bool,
@@ -263,6 +276,7 @@ impl Origins {
             port: read.port,
         };
         let mut kept = self.kept(&key).await;
+        let mut again = kept.as_ref().and_then(|_| copy_of_read(&request));
         loop {
             let reused = kept.is_some();
             let mut sender = match kept.take() {
@@ -281,14 +295,18 @@ impl Origins {
                     self.keep(key, sender);
                     return Ok(response);
                 }
-                // The host closed the connection before it took the request: nothing was sent.
-                Ok(Err(mut error)) if reused && error.message().is_some() => {
-                    match error.take_message() {
-                        Some(unsent) => request = unsent,
-                        None => return Err(Unreached::Failed(error.into_error().to_string())),
+                Ok(Err(mut error)) => {
+                    let unsent = error.take_message();
+                    let error = error.into_error();
+                    // A host closes a connection that it kept whenever it likes. What was not sent,
+                    // or reads and had no answer (RFC 9110, section 9.2.2), is sent on a new one.
+                    let closed = error.is_incomplete_message() || error.is_closed();
+                    let repeated = unsent.or_else(|| again.take().filter(|_| closed));
+                    match repeated.filter(|_| reused) {
+                        Some(repeated) => request = repeated,
+                        None => return Err(Unreached::Failed(error.to_string())),
                     }
                 }
-                Ok(Err(error)) => return Err(Unreached::Failed(error.into_error().to_string())),
             }
         }
     }
