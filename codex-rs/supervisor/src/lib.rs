@@ -6,6 +6,7 @@
 //! a question's own reply, a watched cell.
 
 mod agent;
+mod apart;
 pub mod budget;
 pub mod catalog;
 pub mod definitions;

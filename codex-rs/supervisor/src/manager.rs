@@ -1,7 +1,6 @@
 //! Starts sub-agents, keeps account of them, and ends them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +13,8 @@ use codex_protocol::ids::{AgentType, TaskId};
 use codex_protocol::model::Content;
 use codex_protocol::operation::{Evidence, Operation, Outcome};
 use codex_protocol::permission::{Approver, Items, NotPermitted, Permissions};
-use codex_protocol::policy::{GrantSource, Right};
 use codex_protocol::record::{Entry, RecordError, Recorder, Subject};
 use codex_protocol::request::{AgentSpawn, Requested as _};
-use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::tool::{Fatal, Tool};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -34,10 +31,10 @@ use crate::metered::{GatedTool, MeteredModel, STARTS_COMMANDS};
 use crate::narrow::{Refusal, Rights, RightsRequest};
 use crate::outfit::{Order, Outfitter, Watcher};
 use crate::path::{AgentName, AgentPath};
-use crate::report::{Merged, bounded};
+use crate::report::bounded;
 use crate::restart::RestartPolicy;
 use crate::tools;
-use crate::worktree::{Take, Worktree, WorktreeError};
+use crate::worktree::Worktree;
 
 /// How long agents have to end once they are told to: their turns end at once, their commands are
 /// killed with all they started, and each end is recorded. What takes longer is dropped, which ends
@@ -132,24 +129,24 @@ pub enum SpawnError {
 
 /// Starts sub-agents, keeps account of them, and ends them.
 pub struct SubAgentManager {
-    equipment: Equipment,
+    pub(crate) equipment: Equipment,
     slots: Slots,
     turnstiles: Turnstiles,
-    roster: Mutex<BTreeMap<AgentPath, Listed>>,
+    pub(crate) roster: Mutex<BTreeMap<AgentPath, Listed>>,
     cancel: CancellationToken,
     /// One merge at a time, since each looks at the workspace first; what only looks at it may do so
     /// side by side.
-    merging: tokio::sync::RwLock<()>,
+    pub(crate) merging: tokio::sync::RwLock<()>,
     /// Why the whole run has to end.
     fatal: Mutex<Option<String>>,
 }
 
-struct Listed {
-    agent: Arc<SubAgent>,
-    worktree: Option<Arc<Worktree>>,
+pub(crate) struct Listed {
+    pub(crate) agent: Arc<SubAgent>,
+    pub(crate) worktree: Option<Arc<Worktree>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -516,111 +513,6 @@ impl SubAgentManager {
         self.fatal().map_or(Ok(()), Err)
     }
 
-    /// Looks what an agent changed that was started to write apart until its changes are taken over,
-    /// so that taking them over is quick. Gives what is to be told where that failed: they cannot
-    /// be taken over then.
-    pub async fn collect(&self, parent: &Permissions, path: &AgentPath) -> Option<Merged> {
-        let worktree = self.worktree(path)?;
-        self.collected(parent, path, &worktree).await
-    }
-
-    /// Takes over what was collected of an agent's changes, or keeps it, so that nothing is lost;
-    /// `None` where there is nothing.
-    pub async fn take_over(
-        &self,
-        parent: &Permissions,
-        path: &AgentPath,
-        take: Take,
-    ) -> Option<Merged> {
-        let worktree = self.worktree(path)?;
-        self.put_away(parent, path, &worktree, take).await
-    }
-
-    fn worktree(&self, path: &AgentPath) -> Option<Arc<Worktree>> {
-        lock(&self.roster).get(path)?.worktree.clone()
-    }
-
-    /// Collects the changes of an agent and puts them away.
-    pub(crate) async fn merge(
-        &self,
-        parent: &Permissions,
-        path: &AgentPath,
-        worktree: &Worktree,
-        take: Take,
-    ) -> Option<Merged> {
-        match self.collected(parent, path, worktree).await {
-            Some(failed) => Some(failed),
-            None => self.put_away(parent, path, worktree, take).await,
-        }
-    }
-
-    /// Collects; gives what is to be told where that failed.
-    async fn collected(
-        &self,
-        parent: &Permissions,
-        path: &AgentPath,
-        worktree: &Worktree,
-    ) -> Option<Merged> {
-        let error = worktree.collect(parent).await.err()?;
-        Some(self.not_merged(parent, path, worktree, &error))
-    }
-
-    /// What is told where git failed: the worktree stays.
-    fn not_merged(
-        &self,
-        parent: &Permissions,
-        path: &AgentPath,
-        worktree: &Worktree,
-        error: &WorktreeError,
-    ) -> Merged {
-        let merged = Merged {
-            conflicts: vec![error.to_string()],
-            kept: Some(worktree.place().display().to_string()),
-            ..Merged::default()
-        };
-        self.equipment.outfitter.keep_directories();
-        self.record_merge(parent, path, &merged);
-        merged
-    }
-
-    async fn put_away(
-        &self,
-        parent: &Permissions,
-        path: &AgentPath,
-        worktree: &Worktree,
-        take: Take,
-    ) -> Option<Merged> {
-        let _one_at_a_time = self.merging.write().await;
-        let merged = match worktree.merge(parent, take).await {
-            Ok(merged) => merged,
-            Err(error) => return Some(self.not_merged(parent, path, worktree, &error)),
-        };
-        if merged == Merged::default() {
-            return None;
-        }
-        if merged.kept.is_some() && !worktree.is_lasting() {
-            self.equipment.outfitter.keep_directories();
-        }
-        self.record_merge(parent, path, &merged);
-        Some(merged)
-    }
-
-    fn record_merge(&self, parent: &Permissions, path: &AgentPath, merged: &Merged) {
-        let (outcome, why) = match merged.kept {
-            None => (Outcome::Allowed, "its changes were taken over"),
-            Some(_) => (
-                Outcome::Denied,
-                "its changes were not taken over, and are kept",
-            ),
-        };
-        let detail =
-            json!({ "files": merged.files, "conflicts": merged.conflicts, "kept": merged.kept });
-        let told = self.record(parent, path, rule::AGENT_MERGE, outcome, why, Some(detail));
-        if let Err(error) = told {
-            self.fail(&Fatal(error));
-        }
-    }
-
     /// Writes down what befell an agent, on behalf of whoever it belongs to.
     pub(crate) fn record(
         &self,
@@ -703,81 +595,4 @@ impl SubAgentManager {
         let agent = Arc::clone(agent);
         roster.insert(path.clone(), Listed { agent, worktree });
     }
-
-    /// Where an agent works, and what that leaves of its rights.
-    async fn place(
-        &self,
-        parent: &Standing,
-        asked_for: &Rights,
-        request: &SpawnRequest,
-        path: &AgentPath,
-    ) -> Result<Place, SpawnError> {
-        let mut bounds = request.bounds.clone();
-        let own = asked_for.policy().profile();
-        let profile = own.narrow(bounds.profile.unwrap_or(own));
-        let writes = matches!(
-            profile,
-            SecurityProfile::WorkspaceWrite | SecurityProfile::Trusted
-        );
-        let failed = |why: String| SpawnError::Failed(why);
-        let directory = match writes {
-            true => {
-                let made = self.equipment.outfitter.directory(path);
-                made.map_err(|e| failed(format!("the agent's directory cannot be made: {e}")))?
-            }
-            false => None,
-        };
-        let mut workbench = (*self.equipment.workbench).clone();
-        workbench.outputs.push(path.as_str().replace('/', "-"));
-        workbench.temp = directory.as_ref().map(|directory| directory.join("temp"));
-        workbench.shared_memory.clone_from(&workbench.temp);
-        // The proxy judges by its run's rights, and an agent's may be narrower: it gets no way to it.
-        workbench.proxy = None;
-        let mut worktree = None;
-        if let (Some(directory), true) = (&directory, request.writes != Writes::InPlace) {
-            let _no_merge = self.merging.read().await;
-            let added = Worktree::add(
-                &parent.permissions,
-                &self.equipment.workbench,
-                path,
-                directory,
-            )
-            .await
-            .map_err(|e| failed(format!("the agent gets no worktree: {e}")))?;
-            let mut places = parent.rights.policy().own().places.clone();
-            places.workspace = added.place().to_owned();
-            places.added.clear();
-            bounds.places = Some(places);
-            worktree = Some(Arc::new(added));
-        }
-        // What this run made for itself is its agents' one by one: none writes where another does.
-        if profile != SecurityProfile::Trusted {
-            let granted = asked_for
-                .policy()
-                .own()
-                .grants
-                .iter()
-                .filter_map(|grant| match &grant.right {
-                    Right::Write(path) if grant.source != GrantSource::Internal => {
-                        Some(path.clone())
-                    }
-                    _ => None,
-                })
-                .collect();
-            let mut kept: Vec<PathBuf> = bounds.writes.take().unwrap_or(granted);
-            kept.extend(workbench.temp.clone());
-            bounds.writes = Some(kept);
-        }
-        Ok(Place {
-            bounds,
-            workbench: Arc::new(workbench),
-            worktree,
-        })
-    }
-}
-
-struct Place {
-    bounds: RightsRequest,
-    workbench: Arc<Workbench>,
-    worktree: Option<Arc<Worktree>>,
 }
