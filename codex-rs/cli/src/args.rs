@@ -326,7 +326,7 @@ pub(crate) struct Resume {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Agents {
     /// Show every type of agent, where it comes from and what was taken from it
-    List(AgentsList),
+    List(Box<AgentsList>),
     /// Run a plan of agents, or one task by several of them
     Run(Box<AgentsRun>),
 }

@@ -98,7 +98,7 @@ pub(crate) fn run(global: &Global, args: &Demo) -> Result<ExitCode, Failure> {
         print::note(&denied_line(painter, denial));
     }
     print::note(
-        "The connection attempt failed in the kernel's filter; this version records what codex itself decides.",
+        "The connection attempt was a system call of bash; the sandbox's supervisor saw it and refused it.",
     );
 
     say("\n4. What was changed");

@@ -60,12 +60,16 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// How much private memory each of its processes may have, in bytes (`RLIMIT_DATA`).
     pub memory: Option<u64>,
-    /// How many processes and threads there may be at one time; [`TASKS`] if nothing is said.
+    /// How many processes and threads there may be at one time: a further one is refused. If nothing
+    /// is said, a command that has more than [`TASKS`] is ended.
     pub tasks: Option<u64>,
 }
 
-/// So many processes and threads a confined command may have at one time unless another limit is
-/// given: more than a large build needs, and few enough that the machine stays usable.
+/// A confined command that has more processes and threads at one time is ended, unless another limit
+/// is given: more than a large build needs, and few enough that the machine stays usable.
+///
+/// They are counted now and then. To be asked about each would make a shell's `fork` fail with
+/// `EINTR` when a child of it ends at that moment, which it never does otherwise.
 pub const TASKS: u64 = 4096;
 
 /// How the command stands to the terminal.
@@ -234,7 +238,7 @@ pub fn plan(
                 policy: policy.clone(),
                 env_files: survey.env_files.clone(),
                 shared_memory: wishes.shared_memory,
-                tasks: Some(wishes.limits.tasks.unwrap_or(TASKS)),
+                tasks: wishes.limits.tasks,
                 proxy: wishes.proxy.filter(|_| policy.reaches_hosts()),
             };
             on_linux(
@@ -306,7 +310,7 @@ fn on_linux(
     let watching = Watching {
         supervisor: supervised,
         reads: audit_reads,
-        processes: true,
+        processes: supervision.tasks.is_some(),
     };
     let filter = match capabilities.seccomp {
         true => seccomp::filter(policy.profile(), watching),

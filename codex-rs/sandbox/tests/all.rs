@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::capability::Capabilities;
-use codex_sandbox::plan::{self, CannotEnforce, Limits, Terminal, Wishes};
+use codex_sandbox::plan::{self, CannotEnforce, Limits, Plan, Terminal, Wishes};
 use codex_sandbox::report::Level;
 use codex_sandbox::seccomp::Watching;
 use codex_sandbox::survey::Survey;
@@ -196,13 +196,28 @@ fn a_profile_whose_proxy_is_missing_is_refused_in_every_layer() {
         source: GrantSource::CommandLine,
     });
     for policy in [direct, below, Policy::new(granted)] {
-        let plan = |proxy| {
+        let plan = |proxy, capabilities| {
             let wishes = Wishes { proxy, ..wishes() };
-            plan::plan(&policy, kernel(7), &Survey::default(), wishes).unwrap_err()
+            plan::plan(&policy, capabilities, &Survey::default(), wishes)
         };
-        assert!(matches!(plan(None), CannotEnforce::NoProxy { .. }));
+        let missing = plan(None, kernel(7)).unwrap_err();
+        assert!(matches!(missing, CannotEnforce::NoProxy { .. }));
         let proxy = Some(([127, 0, 0, 1], 3128).into());
-        assert!(matches!(plan(proxy), CannotEnforce::NoSupervisor { .. }));
+        for lacking in [
+            Capabilities {
+                user_notification: false,
+                ..kernel(7)
+            },
+            Capabilities {
+                network_namespace: false,
+                ..kernel(7)
+            },
+        ] {
+            let refused = plan(proxy, lacking).unwrap_err();
+            assert!(matches!(refused, CannotEnforce::NoSupervisor { .. }));
+        }
+        let (plan, _) = plan(proxy, kernel(7)).unwrap();
+        assert_eq!(reached(&plan), proxy);
     }
 }
 
@@ -215,8 +230,13 @@ fn a_proxy_is_in_no_plan_that_reaches_no_host() {
         };
         let policy = Policy::new(layer(profile));
         let (plan, _) = plan::plan(&policy, kernel(7), &Survey::default(), wishes).unwrap();
-        assert_eq!(plan.proxy, None);
+        assert_eq!(reached(&plan), None);
     }
+}
+
+/// The one address outside that a command may connect to.
+fn reached(plan: &Plan) -> Option<std::net::SocketAddr> {
+    plan.confinement.as_ref()?.supervision.as_ref()?.proxy
 }
 
 #[test]

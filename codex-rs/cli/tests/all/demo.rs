@@ -33,15 +33,21 @@ fn demo_shows_denials_and_ends_green(env: &TestEnv) {
     assert!(!output.stderr.contains("the key's content"));
     let records = denied(env);
     let expected = [
-        ("file_read", "fs.secret", "[HOME]/.ssh/id_ed25519"),
-        ("process_spawn", "exec.unlisted", "/tar"),
-        ("file_write", "fs.read-only", "/slug.sh"),
+        (
+            "file_read",
+            "fs.secret",
+            "[HOME]/.ssh/id_ed25519",
+            "declared",
+        ),
+        ("process_spawn", "exec.unlisted", "/tar", "declared"),
+        ("network_access", "net.offline", "192.0.2.1:80", "observed"),
+        ("file_write", "fs.read-only", "/slug.sh", "declared"),
     ];
     assert_eq!(records.len(), expected.len(), "{records:#?}");
-    for (record, (operation, rule, target)) in records.iter().zip(expected) {
+    for (record, (operation, rule, target, evidence)) in records.iter().zip(expected) {
         assert_eq!(record["operation"], operation);
         assert_eq!(record["rule"], rule);
-        assert_eq!(record["evidence"], "declared");
+        assert_eq!(record["evidence"], evidence);
         assert_eq!(record["profile"], "Offline");
         assert!(
             record["target"].as_str().unwrap().ends_with(target),

@@ -84,7 +84,9 @@ fn what_files_and_outputs_say_changes_no_right() {
     let everything = format!("{events:?}{:?}", server.turns()[2].body);
     assert!(!everything.contains("the key's content"), "{everything}");
     assert!(!env.workspace().join("new.txt").exists());
-    assert_eq!(denied(&env).len(), 3);
+    let denied = denied(&env);
+    let by = |evidence| denied.iter().filter(|d| d["evidence"] == evidence).count();
+    assert_eq!((by("declared"), by("observed")), (3, 1), "{denied:#?}");
     assert!(of_operation(&env, "profile_change").is_empty());
     assert!(env.audit_lines().iter().all(|r| r["profile"] == "Offline"));
 }

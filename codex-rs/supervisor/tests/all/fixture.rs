@@ -430,6 +430,9 @@ impl Run {
             recorder: Arc::clone(&log) as _,
             approver: wanted.approver,
             workbench: Arc::new(Workbench {
+                proxy: None,
+                shared_memory: None,
+                traceparent: || None,
                 helper: PathBuf::new(),
                 capabilities: Capabilities::NONE,
                 accept: None,

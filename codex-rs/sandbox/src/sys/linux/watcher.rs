@@ -367,6 +367,9 @@ fn take_descriptor(pid: i32, number: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_getfd(&process, number, flags)?)
 }
 
+/// How often it is looked whether a command has too many processes.
+const COUNT: Duration = Duration::from_millis(500);
+
 /// Waits for the command's end, the deadline, or codex's end, whichever is first; answers what the
 /// command asks meanwhile.
 fn watch(
@@ -376,10 +379,19 @@ fn watch(
     deadline: Option<Instant>,
     mut supervisor: Option<&mut Supervisor<'_>>,
 ) -> io::Result<Outcome> {
+    let mut counted = Instant::now();
     loop {
         while let Reaped::Child(reaped, status) = tree::reap() {
             if reaped == pid {
                 return Ok(outcome(status));
+            }
+        }
+        if let Some(supervisor) = supervisor.as_deref_mut()
+            && counted.elapsed() > COUNT
+        {
+            counted = Instant::now();
+            if supervisor.has_too_many(pid) {
+                return Ok(Outcome::Ended);
             }
         }
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
@@ -390,7 +402,8 @@ fn watch(
             .as_ref()
             .filter(|s| s.has_waiting())
             .map(|_| supervisor::AGAIN);
-        let wait = [left, again].into_iter().flatten().min();
+        let count = supervisor.as_ref().map(|_| COUNT);
+        let wait = [left, again, count].into_iter().flatten().min();
         let listener = supervisor.as_ref().map_or(-1, |s| s.descriptor());
         let mut ready = [
             poll_for(children.as_raw_fd()),

@@ -6,6 +6,7 @@ use super::super::tree;
 use super::Supervisor;
 use super::listener::Answer;
 use super::task::{Errno, Task};
+use crate::plan::TASKS;
 
 impl Supervisor<'_> {
     /// Whether the process or thread is one of the command's: below us, and not our own.
@@ -136,6 +137,25 @@ impl Supervisor<'_> {
             true => Ok(Answer::Value(0)),
             false => Err(libc::ESRCH),
         }
+    }
+
+    /// Whether the command has more processes and threads than any needs: it has to be ended then,
+    /// and that is recorded.
+    pub(in super::super) fn has_too_many(&mut self, first: i32) -> bool {
+        if self.rules.tasks.is_some() {
+            return false;
+        }
+        // What the machine has is quickly asked, and is what the command has at the least.
+        let everywhere = rustix::system::sysinfo().procs;
+        if u64::from(everywhere) <= TASKS || tree::population() <= TASKS {
+            return false;
+        }
+        let request = ResourceLimit {
+            resource: Resource::Processes,
+            limit: TASKS,
+        };
+        let refused = self.permit(Task { tid: first }, request.view(), libc::EAGAIN);
+        refused.is_err()
     }
 
     /// A new process or thread.
