@@ -480,6 +480,77 @@ fn net_read_only_runs_and_connects_to_nothing_but_its_proxy() {
     assert!(seen, "{:?}", env.audit_lines());
 }
 
+/// Asks the proxy of the run, as its variables name it, by a socket of bash's own.
+const BY_PROXY: &str = r#"
+way=${http_proxy#http://}; login=${way%@*}; place=${way#*@}
+exec 3<>"/dev/tcp/${place%:*}/${place#*:}"
+printf '%s http://%s/page HTTP/1.1\r\nHost: %s\r\nProxy-Authorization: Basic %s\r\nConnection: close\r\n\r\n' \
+    "$1" "$2" "$2" "$(printf %s "$login" | base64 -w0)" >&3
+cat <&3
+"#;
+
+#[test]
+fn a_granted_host_is_read_through_the_proxy_and_not_directly() {
+    let env = TestEnv::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 1024];
+            let _ = std::io::Read::read(&mut stream, &mut asked);
+            let answer =
+                "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nthe page";
+            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+        }
+    });
+    let sandboxed = |script: &str, method: &str| {
+        run_codex(
+            &env,
+            &[
+                "sandbox",
+                "--profile",
+                "net-read-only",
+                "--allow-host",
+                &host,
+                "--allow-private-host",
+                &host,
+                "--",
+                "bash",
+                "-c",
+                script,
+                "bash",
+                method,
+                &host,
+            ],
+        )
+    };
+    let read = sandboxed(BY_PROXY, "GET");
+    assert!(read.stdout.ends_with("the page"), "{read:?}");
+    let written = sandboxed(BY_PROXY, "POST");
+    assert!(written.stdout.starts_with("HTTP/1.1 403"), "{written:?}");
+    let direct = sandboxed("exec 3<>\"/dev/tcp/${2%:*}/${2#*:}\"", "GET");
+    assert_ne!(direct.code, Some(0), "{direct:?}");
+    let records = env.audit_lines();
+    let seen = |decision: &str, evidence: &str, target: &str| {
+        records.iter().any(|record| {
+            record["operation"] == "network_access"
+                && record["decision"] == decision
+                && record["evidence"] == evidence
+                && record["target"] == target
+        })
+    };
+    assert!(
+        seen("allowed", "declared", &format!("GET http://{host}/page")),
+        "{records:#?}"
+    );
+    assert!(
+        seen("denied", "declared", &format!("POST http://{host}/page")),
+        "{records:#?}"
+    );
+    assert!(seen("denied", "observed", &host), "{records:#?}");
+}
+
 #[test]
 fn without_a_log_nothing_runs() {
     for env in each_user() {
