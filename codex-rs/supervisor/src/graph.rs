@@ -7,6 +7,7 @@ use codex_protocol::security_profile::SecurityProfile;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
+use tracing::Instrument as _;
 
 use crate::manager::{SpawnError, SpawnRequest, Standing, SubAgentManager, Writes};
 use crate::narrow::RightsRequest;
@@ -109,7 +110,8 @@ pub async fn run(
             let name = node.name.to_string();
             // A task of its own: what it holds, a lock say, it gives back also while this waits for
             // something else.
-            let task = tokio::spawn(attempts(Arc::clone(manager), main.clone(), node, input));
+            let work = attempts(Arc::clone(manager), main.clone(), node, input);
+            let task = tokio::spawn(work.in_current_span());
             working.push(async move { (ready, task.await.unwrap_or_else(|_| broken(name))) });
         }
         let Some((n, outcome)) = working.next().await else {

@@ -19,6 +19,7 @@ use codex_protocol::tool::{Fatal, Tool};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::{AgentApprover, AgentSink, Face, SubAgent, Work};
 use crate::budget::Ledger;
@@ -412,7 +413,8 @@ impl SubAgentManager {
             worktree: place.worktree.filter(|_| request.writes == Writes::Apart),
         };
         let first = vec![Content::Text { text: request.task }];
-        let task = tokio::spawn(work.run(first));
+        // Told of as a part of the call that started it.
+        let task = tokio::spawn(work.run(first).in_current_span());
         *lock(&agent.abort) = Some(task.abort_handle());
         Ok(agent)
     }
