@@ -20,7 +20,8 @@ use codex_sandbox::report::Level;
   codex audit show --denied                          what was denied, and why
   codex policy check read ~/.ssh/id_ed25519          ask the gate
 
-Offline and read-only unless --profile says otherwise. Every denial is in the audit log."
+Offline and read-only unless --profile says otherwise. Every denial is in the audit log; refused
+reads of commands are enforced, and in it with --audit-reads denied."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -433,8 +434,9 @@ pub(crate) struct AgentsList {
   codex sandbox --profile net-read-only --allow-write . -- npm install
   codex sandbox --report json --timeout 60 -- ./build.sh
 
-Exit: the command's own; 124 timeout, 125 the sandbox could not be set up, 126 the program was denied,
-127 it was not found, 128+N it was ended by signal N. When the command ends, all it started ends.")]
+Exit: the command's own; 2 usage or configuration, 3 the run was refused or its record cannot be written,
+124 timeout, 125 the sandbox could not be set up, 126 the program was denied, 127 it was not found,
+128+N it was ended by signal N. When the command ends, all it started ends.")]
 pub(crate) struct Sandbox {
     #[command(flatten)]
     pub(crate) grants: Grants,

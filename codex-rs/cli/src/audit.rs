@@ -116,7 +116,7 @@ fn human(painter: Painter, record: &Record) -> String {
         (Some("outcome"), Some(detail)) => {
             format!("ended: {}", detail.get("outcome").unwrap_or(&json!(null)))
         }
-        _ => record.reason.clone(),
+        _ => print::with_home(&record.reason),
     };
     format!(
         "{:>6} {} {} {} {} {}",

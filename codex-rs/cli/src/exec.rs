@@ -334,6 +334,10 @@ fn finish(flags: &ExecFlags, ended: Result<TurnEnd, TurnError>) -> Result<ExitCo
         Failure::new(kind, error)
     })?;
     let message = end.message.unwrap_or_default();
+    if !flags.json {
+        print::data(&message);
+    }
+    // Last, so that what cannot be kept there is not lost.
     if let Some(file) = &flags.output_last_message {
         fs::write(file, &message).map_err(|e| {
             Failure::work(format!(
@@ -341,9 +345,6 @@ fn finish(flags: &ExecFlags, ended: Result<TurnEnd, TurnError>) -> Result<ExitCo
                 file.display()
             ))
         })?;
-    }
-    if !flags.json {
-        print::data(&message);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,9 @@ use crate::event::{Event, EventSink, ItemDetails, ThreadItem};
 use crate::gate::{self, Authorized, Pending, Refused, Verdict};
 use crate::operation::{Evidence, Operation, Outcome};
 use crate::policy::Policy;
-use crate::record::{Attempt, Entry, Observation, RecordError, Recorded, Recorder, Subject};
+use crate::record::{
+    Attempt, Entry, Observation, Receipt, RecordError, Recorded, Recorder, Subject,
+};
 use crate::request::Requested;
 use crate::tool::BoxFuture;
 
@@ -179,12 +181,27 @@ impl Permissions {
         &self.items
     }
 
-    /// Writes what the sandbox saw to the log.
+    /// Writes what the sandbox saw to the log, and shows a denial when it comes first.
     ///
     /// # Errors
     /// When the record cannot be written; the run must end.
     pub fn observe(&self, observation: &Observation) -> Result<(), RecordError> {
-        self.recorder.append(&self.observed(observation)).map(drop)
+        let entry = self.observed(observation);
+        let Receipt { seq } = self.recorder.append(&entry)?;
+        // What is counted again at a command's end was shown when it came.
+        if matches!(observation, Observation::Denied(attempt) if attempt.count == 1) {
+            let notice = ItemDetails::PolicyDecision {
+                operation: entry.operation.to_string(),
+                target: self.recorder.mask(&entry.target),
+                decision: entry.outcome.to_string(),
+                reason: self.recorder.mask(&entry.reason),
+                rule: entry.rule,
+                evidence: entry.evidence.to_string(),
+                audit_seq: seq,
+            };
+            self.items.completed(self.items.new_id(), notice);
+        }
+        Ok(())
     }
 
     fn observed(&self, observation: &Observation) -> Entry {

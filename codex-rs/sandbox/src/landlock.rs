@@ -98,6 +98,9 @@ pub(crate) const LIBRARY_TREES: &[&str] = &[
     "/usr/local/lib",
 ];
 
+/// The terminal of whoever asks. A password is asked for there, unseen.
+const TERMINAL: &str = "/dev/tty";
+
 /// Programs that the kernel itself opens to start a dynamic program. An allow-list has to hold
 /// them, and so lets them be started by hand; the supervisor refuses that.
 const LOADERS: &[&str] = &[
@@ -166,6 +169,9 @@ pub fn files(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Rule
             &[],
         );
     }
+    // Opened only where it is the terminal that the command shares; the control codes that type into
+    // it or change its driver are refused by the filter.
+    rules.add(Path::new(TERMINAL), access::IOCTL_DEV, &[]);
     for root in layer.write_roots() {
         rules.add(root, access::WRITE, layer.secrets());
     }

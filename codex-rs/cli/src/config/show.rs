@@ -64,7 +64,8 @@ impl Row {
     fn new(about: &'static Key, path: &[String], value: Json, origin: String) -> Self {
         let key = dotted(path.iter().map(String::as_str));
         let value = match value {
-            _ if about.secret => json!(MASKED),
+            // The default hides nothing of anybody's.
+            _ if about.secret && origin != Origin::Default.to_string() => json!(MASKED),
             Json::String(url) if matches!(about.kind, Kind::Url) => json!(without_secrets(&url)),
             value => value,
         };

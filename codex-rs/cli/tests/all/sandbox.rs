@@ -289,8 +289,6 @@ fn workspace_write_writes_in_the_workspace_and_its_own_temporary_directory() {
     }
 }
 
-/// A limit of this version that the security model names: Landlock cannot take a path out of a
-/// writable tree. When commands are held back as well, this test and that page have to change.
 #[test]
 fn commands_write_no_protected_paths_of_their_workspace() {
     let env = TestEnv::new();
