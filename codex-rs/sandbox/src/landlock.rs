@@ -59,6 +59,12 @@ pub const NET_TCP: u64 = 0b11;
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET` and `LANDLOCK_SCOPE_SIGNAL` (ABI 6).
 pub const SCOPES: u64 = 0b11;
 
+/// `LANDLOCK_SCOPE_SIGNAL`.
+pub(crate) const SCOPE_SIGNAL: u64 = 0b10;
+
+/// The version of the interface that has scopes.
+pub(crate) const SCOPES_SINCE: u32 = 6;
+
 /// Rights on one tree or file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
@@ -179,7 +185,7 @@ pub fn files(layer: &Layer, survey: &Survey, abi: u32, supervised: bool) -> Rule
         handled,
         // A supervised command's sockets are in a network of their own, where its servers listen.
         network: if abi >= 4 && !supervised { NET_TCP } else { 0 },
-        scopes: if abi >= 6 { SCOPES } else { 0 },
+        scopes: if abi >= SCOPES_SINCE { SCOPES } else { 0 },
         rules: rules.rules,
     }
 }

@@ -358,6 +358,7 @@ pub fn filter(profile: SecurityProfile, watching: Watching) -> Filter {
     rules.refuse(&own_is_second, When::Differs(1, 0), Refusal::Eperm);
     // A unix socket that takes an address with each message could name one outside, and be given
     // it after a look. A pair has no address, but datagrams can be sent from one end to any.
+    rules.refuse(&["socketpair"], When::Differs(0, AF_UNIX), Refusal::Eacces);
     for datagrams in [SOCK_DGRAM, SOCK_RAW] {
         let when = When::Masked(1, SOCKET_TYPE, datagrams);
         rules.refuse(&["socketpair"], when, Refusal::Eacces);

@@ -10,12 +10,16 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::seccomp::Program as Filter;
 use super::{check, landlock};
+use crate::landlock::{Ruleset, SCOPE_SIGNAL, SCOPES_SINCE};
 use crate::plan::{Plan, Terminal};
 use crate::spawn::{Command, EXEC_STEP};
 
 /// What a plan amounts to, made before there is a command, so that what can fail early does.
 pub(super) struct Confinement {
     rulesets: Vec<OwnedFd>,
+    /// For a supervised command alone, which is in our domain otherwise: it signals nobody outside
+    /// its own tree, and does not look into us. Where Landlock has scopes (ABI 6).
+    fence: Option<OwnedFd>,
     filter: Option<Filter>,
     environment: Vec<CString>,
     terminal: Terminal,
@@ -58,6 +62,19 @@ pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
     for ruleset in confinement.iter().flat_map(|c| &c.rulesets) {
         rulesets.push(landlock::build(ruleset).map_err(|e| ("building the Landlock ruleset", e))?);
     }
+    let fence = match supervised && landlock::abi() >= SCOPES_SINCE {
+        true => {
+            let signals = Ruleset {
+                handled: 0,
+                network: 0,
+                scopes: SCOPE_SIGNAL,
+                rules: Vec::new(),
+            };
+            let built = landlock::build(&signals);
+            Some(built.map_err(|e| ("building the Landlock ruleset", e))?)
+        }
+        false => None,
+    };
     let filter = match confinement {
         Some(c) if !c.filter.rules.is_empty() => {
             Some(Filter::new(&c.filter).map_err(|e| ("building the seccomp filter", e))?)
@@ -73,6 +90,7 @@ pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
     }
     Ok(Confinement {
         rulesets,
+        fence,
         filter,
         environment,
         terminal: plan.terminal,
@@ -195,6 +213,9 @@ fn confine<T>(
         .map_err(at("entering the working directory"))?;
     if confinement.confined && !confinement.supervised {
         confinement.restrict()?;
+    }
+    if let Some(fence) = &confinement.fence {
+        landlock::restrict(fence).map_err(at("entering the Landlock domain"))?;
     }
     // Marked, not closed: the pipe that reports a failed exec must live until exec works.
     // SAFETY: the call takes numbers; descriptors are only marked.

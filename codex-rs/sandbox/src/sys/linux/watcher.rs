@@ -129,7 +129,8 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
             let first = started.pid;
             let mut rules = rules.clone();
             rules.policy.list_programs(&command.listed, &command.trees);
-            let supervisor = Supervisor::new(rules, &confined.filter, listener, control, first);
+            let supervisor = Supervisor::new(rules, &confined.filter, listener, control, first)
+                .map_err(at("preparing the supervisor"))?;
             (started, Some(supervisor))
         }
     };
@@ -141,6 +142,10 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
         deadline,
         supervisor.as_mut(),
     );
+    if let Some(supervisor) = &mut supervisor {
+        // Its process is ended here, where it is known which it is.
+        supervisor.release();
+    }
     tree::end();
     if let Some(mut supervisor) = supervisor {
         supervisor.finish();

@@ -48,25 +48,25 @@ impl Internet {
 }
 
 /// Copies the address out of the task's memory: what is acted on is the copy.
-pub(super) fn read(task: Task, address: u64, length: u64) -> Result<Address, Errno> {
+pub(super) fn read(task: Task, address: u64, length: u64) -> Result<(Address, Vec<u8>), Errno> {
     if length > LONGEST {
         return Err(libc::EINVAL);
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     task.read(address, &mut bytes)?;
-    parse(bytes)
+    Ok((parse(&bytes)?, bytes))
 }
 
-fn parse(bytes: Vec<u8>) -> Result<Address, Errno> {
+fn parse(bytes: &[u8]) -> Result<Address, Errno> {
     let family = match bytes.first_chunk::<2>() {
         Some(family) => u16::from_ne_bytes(*family),
         None => return Err(libc::EINVAL),
     };
     match i32::from(family) {
         libc::AF_UNSPEC => Ok(Address::Unspecified),
-        libc::AF_UNIX => Ok(unix(&bytes)),
-        libc::AF_INET => internet(&bytes, libc::AF_INET).ok_or(libc::EINVAL),
-        libc::AF_INET6 => internet(&bytes, libc::AF_INET6).ok_or(libc::EINVAL),
+        libc::AF_UNIX => Ok(unix(bytes)),
+        libc::AF_INET => internet(bytes, libc::AF_INET).ok_or(libc::EINVAL),
+        libc::AF_INET6 => internet(bytes, libc::AF_INET6).ok_or(libc::EINVAL),
         _ => Ok(Address::Other(family)),
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     fn addresses_are_read_as_the_kernel_reads_them() {
         let mut v4 = vec![2, 0, 0x01, 0xbb, 93, 184, 216, 34];
         v4.resize(16, 0);
-        let Ok(Address::Internet(address)) = parse(v4) else {
+        let Ok(Address::Internet(address)) = parse(&v4) else {
             panic!("no address");
         };
         assert_eq!(
@@ -130,20 +130,20 @@ mod tests {
         let mut mapped = vec![10, 0, 0, 53, 0, 0, 0, 0];
         mapped.extend("::ffff:127.0.0.53".parse::<Ipv6Addr>().unwrap().octets());
         mapped.extend([0; 4]);
-        let Ok(Address::Internet(address)) = parse(mapped) else {
+        let Ok(Address::Internet(address)) = parse(&mapped) else {
             panic!("no address");
         };
         assert!(address.is_loopback());
         assert_eq!(
-            parse(b"\x01\0/run/a\0junk".to_vec()),
+            parse(b"\x01\0/run/a\0junk"),
             Ok(Address::File(b"/run/a".to_vec()))
         );
         assert_eq!(
-            parse(b"\x01\0\0name".to_vec()),
+            parse(b"\x01\0\0name"),
             Ok(Address::Abstract(b"name".to_vec()))
         );
-        assert_eq!(parse(b"\x01\0".to_vec()), Ok(Address::Unnamed));
-        assert_eq!(parse(vec![1]), Err(libc::EINVAL));
-        assert_eq!(parse(vec![2, 0, 1]), Err(libc::EINVAL));
+        assert_eq!(parse(b"\x01\0"), Ok(Address::Unnamed));
+        assert_eq!(parse(&[1]), Err(libc::EINVAL));
+        assert_eq!(parse(&[2, 0, 1]), Err(libc::EINVAL));
     }
 }

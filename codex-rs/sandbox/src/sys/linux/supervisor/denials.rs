@@ -26,6 +26,8 @@ pub(super) struct Denials {
     again: BTreeMap<Key, Attempt>,
     /// Those beyond the limit, by operation and rule.
     summed: BTreeMap<(Operation, &'static str), Attempt>,
+    /// Writes that were permitted in the call being answered.
+    pending: Vec<(PathBuf, Decision)>,
     written: u64,
     first_written: Vec<PathBuf>,
     /// Why the first was allowed.
@@ -38,6 +40,7 @@ impl Denials {
             control,
             again: BTreeMap::new(),
             summed: BTreeMap::new(),
+            pending: Vec::new(),
             written: 0,
             first_written: Vec::new(),
             allowed: None,
@@ -80,21 +83,28 @@ impl Denials {
         self.tell(Observation::Denied(first));
     }
 
-    /// Counts an allowed write.
-    pub(super) fn wrote(&mut self, request: Request<'_>, decision: &Decision) {
-        let Request::FileWrite(write) = request else {
-            return;
+    /// Takes note of a write that was allowed and is about to be carried out.
+    pub(super) fn permitted(&mut self, request: Request<'_>, decision: Decision) {
+        let path = match request {
+            Request::FileWrite(write) => &write.path,
+            Request::GitConfigChange(change) => &change.path,
+            Request::GitPointer(pointer) => &pointer.path,
+            _ => return,
         };
-        if decision.rule == rule::FS_DEVICE {
-            return;
+        if decision.rule != rule::FS_DEVICE {
+            self.pending.push((path.clone(), decision));
         }
-        self.written += 1;
-        if self.allowed.is_none() {
-            self.allowed = Some(decision.clone());
-        }
-        if self.first_written.len() < MAX_WRITTEN_SHOWN && !self.first_written.contains(&write.path)
-        {
-            self.first_written.push(write.path.clone());
+    }
+
+    /// Counts what was permitted since the last time, if it was carried out.
+    pub(super) fn carried_out(&mut self, done: bool) {
+        let pending = std::mem::take(&mut self.pending);
+        for (path, decision) in pending.into_iter().filter(|_| done) {
+            self.written += 1;
+            self.allowed.get_or_insert(decision);
+            if self.first_written.len() < MAX_WRITTEN_SHOWN && !self.first_written.contains(&path) {
+                self.first_written.push(path);
+            }
         }
     }
 

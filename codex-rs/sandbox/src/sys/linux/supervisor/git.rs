@@ -1,19 +1,20 @@
 //! What git does to files that it obeys: carried out here with the very bytes that were judged.
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use codex_protocol::git_config::MAX_CONFIG;
 use codex_protocol::protected;
 use codex_protocol::request::{GitConfigChange, GitPointer, Requested as _, WriteKind};
-use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, Stat};
 
 use super::Supervisor;
 use super::paths::{Named, type_of};
-use super::task::{Errno, Task, number};
+use super::task::{Errno, PATH_MAX, Task, number};
 
 /// So many directories of git's that the run made are remembered. Of later ones it is forgotten
 /// that they are the run's own, which only ever makes the rules for them stricter.
@@ -142,7 +143,7 @@ impl Supervisor<'_> {
                 .is_some_and(|parent| parent.ends_with(".git/worktrees"))
         });
         let mut own = worktrees.filter(|made| {
-            let noted = std::fs::read(made.join("gitdir")).unwrap_or_default();
+            let noted = read_start(CWD, made.join("gitdir"), PATH_MAX).unwrap_or_default();
             noted.trim_ascii_end() == path.as_os_str().as_encoded_bytes()
         });
         let own = own.next()?;
@@ -151,26 +152,45 @@ impl Supervisor<'_> {
 }
 
 fn contents(named: &Named) -> Result<Vec<u8>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
-    let mut text = Vec::new();
-    let limit = MAX_CONFIG as u64 + 1;
-    let read = File::from(file.map_err(number)?)
-        .take(limit)
-        .read_to_end(&mut text);
-    read.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))?;
     // What is longer is refused as unreadable by whoever judges it.
+    read_start(&named.directory, named.name.as_c_str(), MAX_CONFIG + 1)
+}
+
+/// Reads an ordinary file up to `limit` bytes, waiting for nobody: it is the task's.
+fn read_start(
+    directory: impl AsFd,
+    name: impl rustix::path::Arg,
+    limit: usize,
+) -> Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(number)?;
+    if type_of(&rustix::fs::fstat(&file).map_err(number)?) != FileType::RegularFile {
+        return Err(libc::EACCES);
+    }
+    let mut text = Vec::new();
+    let read = File::from(file).take(limit as u64).read_to_end(&mut text);
+    read.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))?;
     Ok(text)
 }
 
+/// So many names are tried for a file that nothing else is.
+const MAX_NAMES: usize = 16;
+
 /// Writes a new file beside `named` and gives its name.
-fn write_new(named: &Named, content: &[u8], mode: Mode) -> Result<std::ffi::CString, Errno> {
-    let mut name = named.name.as_bytes().to_vec();
-    name.extend_from_slice(b".judged");
-    let name = std::ffi::CString::new(name).map_err(|_| libc::EINVAL)?;
+fn write_new(named: &Named, content: &[u8], mode: Mode) -> Result<CString, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let _ = rustix::fs::unlinkat(&named.directory, &name, AtFlags::empty());
-    let file = rustix::fs::openat(&named.directory, &name, flags, mode).map_err(number)?;
+    let mut made = Err(libc::EEXIST);
+    for n in 0..MAX_NAMES {
+        let name = [named.name.as_bytes(), format!(".judged{n}").as_bytes()].concat();
+        let name = CString::new(name).map_err(|_| libc::EINVAL)?;
+        made = rustix::fs::openat(&named.directory, &name, flags, mode)
+            .map(|file| (name, file))
+            .map_err(number);
+        if made.as_ref().err() != Some(&libc::EEXIST) {
+            break;
+        }
+    }
+    let (name, file) = made?;
     rustix::fs::fchmod(&file, mode).map_err(number)?;
     let written = File::from(file).write_all(content);
     written.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))?;

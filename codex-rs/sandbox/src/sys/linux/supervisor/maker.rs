@@ -15,6 +15,9 @@ use super::task::Errno;
 /// How long we wait for it: it only makes sockets.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// `SOCK_TYPE_MASK`, header `linux/net.h`.
+pub(super) const TYPE: i32 = 0xf;
+
 /// Its stack: it calls the kernel and little else.
 const STACK: usize = 64 << 10;
 
@@ -33,6 +36,9 @@ struct Question {
 
 /// An IPv6 address with its port: `struct sockaddr_in6`.
 pub(super) const ADDRESS: usize = 28;
+
+/// It did not answer: what it says later belongs to no question any more, so it is given up.
+pub(super) struct Lost;
 
 /// The process, and how it is reached.
 pub(super) struct Maker {
@@ -82,7 +88,12 @@ impl Maker {
     }
 
     /// Makes a socket in the private network.
-    pub(super) fn socket(&self, domain: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
+    pub(super) fn socket(
+        &self,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<Result<OwnedFd, Errno>, Lost> {
         let question = Question {
             probes: 0,
             domain,
@@ -91,14 +102,14 @@ impl Maker {
             address: [0; ADDRESS],
             length: 0,
         };
-        let fd = self.ask(&question)?;
         // SAFETY: it has just been made in the table of descriptors that we share, for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        let owned = |fd| unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(self.ask(&question)?.map(owned))
     }
 
     /// Whether something in the private network has taken this address, so that there is somebody
     /// to reach.
-    pub(super) fn is_taken(&self, domain: i32, kind: i32, address: &[u8]) -> bool {
+    pub(super) fn is_taken(&self, domain: i32, kind: i32, address: &[u8]) -> Result<bool, Lost> {
         let mut question = Question {
             probes: 1,
             domain,
@@ -111,19 +122,19 @@ impl Maker {
             *to = *from;
         }
         question.length = u32::try_from(address.len().min(ADDRESS)).unwrap_or_default();
-        self.ask(&question) == Err(libc::EADDRINUSE)
+        Ok(self.ask(&question)? == Err(libc::EADDRINUSE))
     }
 
-    fn ask(&self, question: &Question) -> Result<i32, Errno> {
+    fn ask(&self, question: &Question) -> Result<Result<i32, Errno>, Lost> {
         // SAFETY: the structure holds numbers without gaps between them.
         let bytes = unsafe {
             std::slice::from_raw_parts((&raw const *question).cast::<u8>(), size_of::<Question>())
         };
         let answered = self.ours.send(bytes).and_then(|_| self.answer());
         match answered {
-            Ok(result) if result >= 0 => Ok(result),
-            Ok(errno) => Err(-errno),
-            Err(_) => Err(libc::EIO),
+            Ok(result) if result >= 0 => Ok(Ok(result)),
+            Ok(errno) => Ok(Err(-errno)),
+            Err(_) => Err(Lost),
         }
     }
 
@@ -178,10 +189,13 @@ extern "C" fn serve(descriptor: *mut libc::c_void) -> i32 {
 unsafe fn probe(socket: RawFd, question: &Question) -> i32 {
     // SAFETY: the caller's socket and structure outlive the calls.
     unsafe {
-        let (yes, length) = (1_i32, size_of::<i32>() as libc::socklen_t);
-        // What has only just stopped listening is gone.
-        let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
-        libc::setsockopt(socket, level, name, (&raw const yes).cast(), length);
+        if question.kind & TYPE == libc::SOCK_STREAM {
+            let (yes, length) = (1_i32, size_of::<i32>() as libc::socklen_t);
+            // What has only just stopped listening is gone. Sockets for datagrams that have this
+            // set do not collide, so that one would not be found.
+            let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+            libc::setsockopt(socket, level, name, (&raw const yes).cast(), length);
+        }
         let bound = libc::bind(socket, question.address.as_ptr().cast(), question.length);
         let result = match bound {
             0 => 0,

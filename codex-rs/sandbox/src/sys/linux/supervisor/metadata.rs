@@ -68,7 +68,7 @@ impl Supervisor<'_> {
     pub(super) fn subject(&mut self, task: Task, subject: Subject) -> Result<Held, Errno> {
         let held = match subject {
             Subject::Descriptor(fd) => {
-                let file = task.copy(fd)?;
+                let file = self.copy(task, fd)?;
                 let flags = rustix::fs::fcntl_getfl(&file).map_err(number)?;
                 if flags.contains(OFlags::PATH) {
                     return Err(libc::EBADF);
@@ -101,15 +101,7 @@ impl Supervisor<'_> {
         match place {
             Place::Held(held) => Ok(held),
             Place::Named(named, None) => Err(named.missing()),
-            Place::Named(named, Some(stat)) => {
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
-                Ok(Held {
-                    file: file.map_err(number)?,
-                    path: named.path,
-                    stat,
-                })
-            }
+            Place::Named(named, Some(stat)) => named.hold(stat),
         }
     }
 
@@ -150,6 +142,7 @@ impl Supervisor<'_> {
         times: Times,
     ) -> Result<Answer, Errno> {
         let times = read_times(task, times)?;
+        self.still_waits()?;
         let [access, modification] = [&times.last_access, &times.last_modification];
         if access.tv_nsec == UTIME_OMIT && modification.tv_nsec == UTIME_OMIT {
             // Not even the file is looked for.

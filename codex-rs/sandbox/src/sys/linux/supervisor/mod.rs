@@ -25,11 +25,12 @@ mod processes;
 mod programs;
 mod sockets;
 mod task;
+mod turn;
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use codex_protocol::decision::{Decision, Effect};
 use codex_protocol::gate;
@@ -58,6 +59,9 @@ const X32: u32 = 0x4000_0000;
 
 /// How soon what had to wait is tried again.
 pub(super) const AGAIN: Duration = Duration::from_millis(2);
+
+/// How long those that wait are tried again at a time.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Answers the calls of one command's tree.
 pub(super) struct Supervisor<'p> {
@@ -92,10 +96,11 @@ impl<'p> Supervisor<'p> {
         listener: OwnedFd,
         control: UnixStream,
         first: i32,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        turn::prepare()?;
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
-        Self {
+        Ok(Self {
             rules,
             filter,
             listener: Listener::new(listener),
@@ -110,7 +115,7 @@ impl<'p> Supervisor<'p> {
             initial_umask: umask.as_raw_mode(),
             umasks_differ: false,
             tasks: 1,
-        }
+        })
     }
 
     pub(super) fn descriptor(&self) -> RawFd {
@@ -132,11 +137,24 @@ impl<'p> Supervisor<'p> {
 
     /// Tries again what would have blocked.
     pub(super) fn try_again(&mut self) {
-        for notification in std::mem::take(&mut self.waiting) {
+        let begun = Instant::now();
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        for notification in waiting.by_ref() {
             if self.listener.waits(notification.id) {
                 self.answer(notification);
             }
+            // Others ask meanwhile, and there is a deadline.
+            if begun.elapsed() > PATIENCE {
+                break;
+            }
         }
+        // Those that had no turn come first the next time.
+        self.waiting.splice(0..0, waiting);
+    }
+
+    /// Gives up the private network, before what is left of the command is ended.
+    pub(super) fn release(&mut self) {
+        self.sockets = Sockets::default();
     }
 
     /// Tells what is still to be told, at the command's end.
@@ -147,6 +165,8 @@ impl<'p> Supervisor<'p> {
     fn answer(&mut self, notification: Notification) {
         self.current = notification.id;
         let answer = self.judge(&notification).unwrap_or_else(Answer::Errno);
+        let done = matches!(answer, Answer::Value(_) | Answer::Descriptor { .. });
+        self.denials.carried_out(done);
         if matches!(answer, Answer::Later) {
             self.waiting.push(notification);
             return;
@@ -163,6 +183,13 @@ impl<'p> Supervisor<'p> {
         }
     }
 
+    /// A copy of the task's descriptor, which was its own when it was copied.
+    fn copy(&self, task: Task, fd: i32) -> Result<OwnedFd, Errno> {
+        let copy = task.copy(fd)?;
+        self.still_waits()?;
+        Ok(copy)
+    }
+
     fn decide(&self, request: Request<'_>) -> Decision {
         gate::decide(&self.rules.policy, request)
     }
@@ -175,7 +202,7 @@ impl<'p> Supervisor<'p> {
     fn permit(&mut self, task: Task, request: Request<'_>, errno: Errno) -> Result<(), Errno> {
         let decision = self.decide(request);
         if decision.effect == Effect::Allow {
-            self.denials.wrote(request, &decision);
+            self.denials.permitted(request, decision);
             return Ok(());
         }
         self.denials.add(task, request, &decision);
@@ -320,9 +347,9 @@ impl<'p> Supervisor<'p> {
             Call::Socketpair => self.refuse_socket(task, "socketpair", int(a), int(b)),
             Call::Connect => self.connect(task, int(a), b, c),
             Call::Bind => self.bind(task, int(a), b, c),
-            Call::Sendto => self.send(task, int(a), e, notification.arguments[5]),
-            Call::Sendmsg => self.send_messages(task, int(a), b, 1),
-            Call::Sendmmsg => self.send_messages(task, int(a), b, c),
+            Call::Sendto => self.send(task, int(a), e, notification.arguments[5], int(d)),
+            Call::Sendmsg => self.send_messages(task, int(a), b, 1, int(c)),
+            Call::Sendmmsg => self.send_messages(task, int(a), b, c, int(d)),
             Call::Kill => self.signal(task, int(a), int(b)),
             Call::Tkill => self.control(task, "tkill", int(a)),
             Call::Tgkill => self.control(task, "tgkill", int(b)),

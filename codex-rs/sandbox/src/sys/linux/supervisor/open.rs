@@ -208,10 +208,7 @@ impl Supervisor<'_> {
             Place::Named(named, Some(stat))
                 if opening.has(libc::O_TMPFILE) && type_of(&stat) == FileType::Directory =>
             {
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let directory =
-                    rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
-                let held = Held::new(directory.map_err(number)?)?;
+                let held = named.hold(stat)?;
                 self.open_unnamed(task, opening, held.path.join(UNNAMED), &held.link())
             }
             Place::Named(named, stat) => {

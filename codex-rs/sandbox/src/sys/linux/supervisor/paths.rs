@@ -47,6 +47,17 @@ impl Named {
         self.stat().err().unwrap_or(libc::ENOENT)
     }
 
+    /// Holds what stands there, and is no symbolic link that is followed.
+    pub(super) fn hold(self, stat: Box<Stat>) -> Result<Held, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty());
+        Ok(Held {
+            file: file.map_err(number)?,
+            path: self.path,
+            stat,
+        })
+    }
+
     /// The name as the task gave it, so that the kernel judges a slash behind it as it does.
     pub(super) fn given(&self) -> CString {
         if !self.slash {
@@ -112,7 +123,9 @@ impl Held {
 
     /// Whether it is one of those that lie in no directory: pipes, sockets, anonymous memory.
     pub(super) fn is_nameless(&self) -> bool {
-        !self.path.is_absolute() || self.path.starts_with("/memfd:")
+        let anonymous =
+            self.stat.st_nlink == 0 && self.path.as_os_str().as_bytes().starts_with(b"/memfd:");
+        anonymous || !self.path.is_absolute()
     }
 }
 
@@ -295,8 +308,12 @@ impl Finder<'_> {
         if let Some(own) = self.shared_memory
             && within == Path::new(SHARED_MEMORY)
         {
-            named.directory = open_directory(CWD, own.as_os_str().as_bytes())?;
-            named.path = own.join(OsStr::from_bytes(named.name.as_bytes()));
+            // Commands may write beside it: what stands there now may be a link to anywhere.
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = rustix::fs::openat(CWD, own, flags, Mode::empty());
+            named.directory = directory.map_err(number)?;
+            named.path =
+                true_path(&named.directory)?.join(OsStr::from_bytes(named.name.as_bytes()));
         }
         Ok(Last::Name(named))
     }
@@ -310,6 +327,14 @@ impl Finder<'_> {
             // What is no directory, or may not be searched, holds no names.
             (Start::Directory(base), None) => open_directory(rustix::fd::AsFd::as_fd(base), b"."),
         }
+    }
+
+    /// Whether the kernel, asked by us, would walk this path to where it was found for the task.
+    pub(super) fn takes_as_given(self, path: &CStr) -> bool {
+        let path = path.to_bytes();
+        !["/proc", "/dev"]
+            .iter()
+            .any(|place| path.starts_with(place.as_bytes()))
     }
 
     /// The path with what means "the task itself" replaced: in us it would mean ourselves.

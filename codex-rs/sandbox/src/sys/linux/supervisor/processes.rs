@@ -55,7 +55,7 @@ impl Supervisor<'_> {
     /// `kill(2)`: a process, a group or everybody.
     pub(super) fn signal(&mut self, task: Task, pid: i32, signal: i32) -> Result<Answer, Errno> {
         match pid {
-            // The own group: Landlock leaves out who is outside, and we are in another.
+            // The own group: Landlock leaves out who is outside the command's tree.
             0 => Ok(Answer::Continue),
             -1 => self.signal_everybody(task, signal),
             i32::MIN..-1 => self.signal_group(task, "kill", pid),
@@ -91,7 +91,7 @@ impl Supervisor<'_> {
     }
 
     /// The same of an owner in memory. Should it change after the look, Landlock still keeps
-    /// signals inside.
+    /// signals inside the command's own tree, of which we are not a part (ABI 6).
     pub(super) fn own(&mut self, task: Task, call: &str, at: u64) -> Result<Answer, Errno> {
         let mut owner = [0; 4];
         task.read(at, &mut owner)?;

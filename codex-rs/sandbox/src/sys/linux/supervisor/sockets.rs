@@ -3,26 +3,23 @@
 use std::ffi::CString;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
 
 use codex_protocol::request::{
     NetworkAccess, Requested as _, SocketKind, Transport, UnixAddress, UnixSocket, WriteKind,
 };
-use rustix::fs::{Access, FileType, Mode, OFlags};
+use rustix::fs::{Access, FileType, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::Supervisor;
 use super::address::{self, Address, Internet};
 use super::listener::Answer;
-use super::maker::Maker;
-use super::paths::{Held, Place, type_of};
+use super::maker::{Lost, Maker, TYPE};
+use super::paths::{Place, type_of};
 use super::task::{Errno, Task, number};
+use super::turn;
 
-/// How long a connection is waited for before others get their turn.
-const TURN: Duration = Duration::from_millis(5);
-
-/// `SOCK_TYPE_MASK`, header `linux/net.h`.
-const TYPE: i32 = 0xf;
+/// `SO_NETNS_COOKIE`, header `asm-generic/socket.h`: Linux 5.14.
+const SO_NETNS_COOKIE: i32 = 71;
 
 /// How many messages of one call are looked at. What they say is for the record: nothing that is
 /// sent gets out of the private network.
@@ -48,23 +45,68 @@ const FAMILIES: &[(i32, &str)] = &[
 /// The private network, from when the first socket is asked for.
 #[derive(Default)]
 pub(super) struct Sockets {
-    maker: Option<Maker>,
-    /// It was tried and cannot be had.
+    /// Who makes sockets there, and what its network is told by.
+    maker: Option<(Maker, u64)>,
+    /// It was tried and cannot be had, or was lost.
     failed: bool,
 }
 
 impl Sockets {
-    fn maker(&mut self) -> Option<&Maker> {
+    /// Asks the maker. `None` where there is none.
+    fn ask<T>(&mut self, question: impl FnOnce(&Maker) -> Result<T, Lost>) -> Option<T> {
         if self.maker.is_none() && !self.failed {
-            self.maker = Maker::start().ok();
+            self.maker = start();
             self.failed = self.maker.is_none();
         }
-        self.maker.as_ref()
+        let (maker, _) = self.maker.as_ref()?;
+        let answer = question(maker).ok();
+        if answer.is_none() {
+            self.maker = None;
+            self.failed = true;
+        }
+        answer
+    }
+
+    /// Whether a socket for TCP or UDP is one of the private network's. What was put in the place of
+    /// one to reach the proxy is not, and leads nowhere but there.
+    fn holds(&self, socket: &OwnedFd) -> bool {
+        let own = self.maker.as_ref().map(|(_, network)| *network);
+        own.is_some() && network(socket) == own
     }
 
     pub(super) fn is_maker(&self, pid: i32) -> bool {
-        self.maker.as_ref().is_some_and(|maker| maker.pid() == pid)
+        self.maker
+            .as_ref()
+            .is_some_and(|(maker, _)| maker.pid() == pid)
     }
+}
+
+fn start() -> Option<(Maker, u64)> {
+    let maker = Maker::start().ok()?;
+    let socket = maker
+        .socket(libc::AF_INET, libc::SOCK_DGRAM, 0)
+        .ok()?
+        .ok()?;
+    let network = network(&socket)?;
+    Some((maker, network))
+}
+
+/// What tells a socket's network from others.
+fn network(socket: &OwnedFd) -> Option<u64> {
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    let descriptor = socket.as_raw_fd();
+    // SAFETY: the number and its length outlive the call, which writes no more than that.
+    let got = unsafe {
+        libc::getsockopt(
+            descriptor,
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (got == 0).then_some(cookie)
 }
 
 impl Supervisor<'_> {
@@ -87,7 +129,10 @@ impl Supervisor<'_> {
         if !plain {
             return self.refuse_socket(task, "socket", domain, kind);
         }
-        let Some(maker) = self.sockets.maker() else {
+        let made = self
+            .sockets
+            .ask(|maker| maker.socket(domain, kind, protocol));
+        let Some(made) = made else {
             // Without a network of its own there is none.
             let request = NetworkAccess {
                 host: String::from("an address that was not named yet"),
@@ -98,7 +143,7 @@ impl Supervisor<'_> {
             return Err(libc::EACCES);
         };
         Ok(Answer::Descriptor {
-            file: maker.socket(domain, kind, protocol)?,
+            file: made?,
             close_on_exec: kind & libc::SOCK_CLOEXEC != 0,
         })
     }
@@ -140,15 +185,14 @@ impl Supervisor<'_> {
         at: u64,
         length: u64,
     ) -> Result<Answer, Errno> {
-        let address = address::read(task, at, length)?;
+        let (address, bytes) = address::read(task, at, length)?;
         self.still_waits()?;
         match address {
             Address::Internet(internet) => self.connect_internet(task, fd, &internet),
             Address::Unspecified => {
-                let socket = task.copy(fd)?;
-                let bytes = libc::AF_UNSPEC.to_ne_bytes();
-                connect(&socket, &[&bytes[..], &[0; 12]].concat())?;
-                Ok(Answer::Value(0))
+                let socket = self.copy(task, fd)?;
+                self.stays_inside(task, "connect", &socket)?;
+                self.connect_now(&socket, &bytes)
             }
             Address::File(path) => self.connect_file(task, fd, path),
             Address::Abstract(name) => self.refuse_unix(task, UnixAddress::Abstract(name)),
@@ -157,9 +201,21 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Refuses to give another end to a socket that leads to the proxy: it would lead anywhere.
+    fn stays_inside(&mut self, task: Task, call: &str, socket: &OwnedFd) -> Result<(), Errno> {
+        let domain = sockopt::socket_domain(socket).map_err(number)?;
+        let of_network = matches!(domain, AddressFamily::INET | AddressFamily::INET6);
+        if !of_network || self.sockets.holds(socket) {
+            return Ok(());
+        }
+        let what = "a socket outside the private network".to_owned();
+        self.refuse(task, call, Some(what), libc::EPERM).map(drop)
+    }
+
     fn connect_internet(&mut self, task: Task, fd: i32, to: &Internet) -> Result<Answer, Errno> {
-        let socket = task.copy(fd)?;
+        let socket = self.copy(task, fd)?;
         let kind = socket_type(&socket)?;
+        self.stays_inside(task, "connect", &socket)?;
         if self.rules.proxy == Some(SocketAddr::new(to.ip.to_canonical(), to.port))
             && kind & TYPE == libc::SOCK_STREAM
         {
@@ -204,11 +260,8 @@ impl Supervisor<'_> {
     /// Refuses what is not in the private network, or that nothing there answers to.
     fn permit_internet(&mut self, task: Task, to: &Internet, kind: i32) -> Result<(), Errno> {
         let loopback = to.is_loopback();
-        let taken = loopback
-            && self
-                .sockets
-                .maker()
-                .is_some_and(|maker| maker.is_taken(to.domain, kind & TYPE, &to.bytes));
+        let is_taken = |maker: &Maker| maker.is_taken(to.domain, kind & TYPE, &to.bytes);
+        let taken = loopback && self.sockets.ask(is_taken) == Some(true);
         if taken {
             return Ok(());
         }
@@ -227,19 +280,9 @@ impl Supervisor<'_> {
 
     /// Connects the task's own socket to an address that was copied. Waits no longer than a turn.
     fn connect_now(&self, socket: &OwnedFd, address: &[u8]) -> Result<Answer, Errno> {
-        let flags = rustix::fs::fcntl_getfl(socket).map_err(number)?;
-        if flags.contains(OFlags::NONBLOCK) {
-            connect(socket, address)?;
-            return Ok(Answer::Value(0));
-        }
-        let before = sockopt::socket_timeout(socket, sockopt::Timeout::Send);
-        let set = |time| sockopt::set_socket_timeout(socket, sockopt::Timeout::Send, time);
-        set(Some(TURN)).map_err(number)?;
-        let connected = connect(socket, address);
-        set(before.unwrap_or_default()).map_err(number)?;
-        match connected {
+        match turn::take(|| connect(socket, address)) {
             Ok(()) => Ok(Answer::Value(0)),
-            Err(libc::EAGAIN | libc::EINPROGRESS | libc::EALREADY) => Ok(Answer::Later),
+            Err(libc::EINTR) => Ok(Answer::Later),
             Err(errno) => Err(errno),
         }
     }
@@ -249,15 +292,7 @@ impl Supervisor<'_> {
         let held = match self.finder(task).followed(libc::AT_FDCWD, &text)? {
             Place::Named(named, None) => return Err(named.missing()),
             Place::Held(held) => held,
-            Place::Named(named, Some(stat)) => {
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(&named.directory, &named.name, flags, Mode::empty());
-                Held {
-                    file: file.map_err(number)?,
-                    path: named.path,
-                    stat,
-                }
-            }
+            Place::Named(named, Some(stat)) => named.hold(stat)?,
         };
         if type_of(&held.stat) != FileType::Socket {
             // Whoever may not write to it does not hear that it is none.
@@ -269,11 +304,8 @@ impl Supervisor<'_> {
         };
         self.permit(task, request.view(), libc::EACCES)?;
         // By the very file that was judged.
-        let mut bytes = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
-        bytes.extend(held.link().into_bytes());
-        bytes.push(0);
-        let socket = task.copy(fd)?;
-        self.connect_now(&socket, &bytes)
+        let socket = self.copy(task, fd)?;
+        self.connect_now(&socket, &unix_address(held.link().as_bytes()))
     }
 
     fn refuse_unix(&mut self, task: Task, address: UnixAddress) -> Result<Answer, Errno> {
@@ -282,8 +314,8 @@ impl Supervisor<'_> {
         Err(libc::EACCES)
     }
 
-    /// In the private network every address is free, and the kernel binds. A socket's file is made
-    /// here, by the very text that was judged, so that others read that as the socket's name.
+    /// In the private network every address is free. A socket's file is made by the very text that
+    /// was judged, so that others read that as the socket's name.
     pub(super) fn bind(
         &mut self,
         task: Task,
@@ -291,39 +323,45 @@ impl Supervisor<'_> {
         at: u64,
         length: u64,
     ) -> Result<Answer, Errno> {
-        let address = address::read(task, at, length)?;
+        let (address, bytes) = address::read(task, at, length)?;
         self.still_waits()?;
         match address {
-            Address::File(path) => {
-                let text = CString::new(path).map_err(|_| libc::EINVAL)?;
-                let named = self
-                    .finder(task)
-                    .named(libc::AT_FDCWD, &text, libc::EADDRINUSE)?;
-                if named.stat()?.is_some() {
-                    return Err(libc::EADDRINUSE);
-                }
-                let request = UnixSocket {
-                    address: UnixAddress::Path(named.path.clone()),
-                };
-                self.permit(task, request.view(), libc::EACCES)?;
-                self.permit_write(task, named.path, WriteKind::Link)?;
-                let socket = task.copy(fd)?;
-                let mut bytes = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
-                // The longest path has no room for a closing zero, and needs none.
-                bytes.extend_from_slice(text.as_bytes());
-                if bytes.len() < size_of::<libc::sockaddr_un>() {
-                    bytes.push(0);
-                }
-                self.with_umask_of(task);
-                rustix::process::fchdir(task.base(libc::AT_FDCWD)?).map_err(number)?;
-                let bound = bind(&socket, &bytes);
-                rustix::process::chdir("/").map_err(number)?;
-                bound?;
+            Address::File(path) => self.bind_file(task, fd, path),
+            Address::Abstract(name) => self.refuse_unix(task, UnixAddress::Abstract(name)),
+            _ => {
+                let socket = self.copy(task, fd)?;
+                self.stays_inside(task, "bind", &socket)?;
+                bind(&socket, &bytes)?;
                 Ok(Answer::Value(0))
             }
-            Address::Abstract(name) => self.refuse_unix(task, UnixAddress::Abstract(name)),
-            _ => Ok(Answer::Continue),
         }
+    }
+
+    fn bind_file(&mut self, task: Task, fd: i32, path: Vec<u8>) -> Result<Answer, Errno> {
+        let mut text = CString::new(path).map_err(|_| libc::EINVAL)?;
+        let finder = self.finder(task);
+        let named = finder.named(libc::AT_FDCWD, &text, libc::EADDRINUSE)?;
+        if named.stat()?.is_some() {
+            return Err(libc::EADDRINUSE);
+        }
+        if !finder.takes_as_given(&text) {
+            // The kernel would take it for another place than was judged.
+            let directory = format!("/proc/self/fd/{}/", named.directory.as_raw_fd());
+            let place = [directory.as_bytes(), named.name.as_bytes()].concat();
+            text = CString::new(place).map_err(|_| libc::EINVAL)?;
+        }
+        let request = UnixSocket {
+            address: UnixAddress::Path(named.path.clone()),
+        };
+        self.permit(task, request.view(), libc::EACCES)?;
+        self.permit_write(task, named.path.clone(), WriteKind::Link)?;
+        let socket = self.copy(task, fd)?;
+        self.with_umask_of(task);
+        rustix::process::fchdir(task.base(libc::AT_FDCWD)?).map_err(number)?;
+        let bound = bind(&socket, &unix_address(text.as_bytes()));
+        rustix::process::chdir("/").map_err(number)?;
+        bound?;
+        Ok(Answer::Value(0))
     }
 
     /// A message with an address. The kernel sends it: from a socket in the private network it
@@ -334,16 +372,22 @@ impl Supervisor<'_> {
         fd: i32,
         at: u64,
         length: u64,
+        flags: i32,
     ) -> Result<Answer, Errno> {
-        let to = match address::read(task, at, length)? {
+        let (address, _) = address::read(task, at, length)?;
+        let to = match address {
             Address::Internet(internet) => Some(internet),
             Address::Unspecified => address::unspecified_as_ipv4(task, at, length),
             _ => None,
         };
         self.still_waits()?;
         if let Some(to) = to {
-            let kind = socket_type(&task.copy(fd)?)?;
+            let kind = socket_type(&self.copy(task, fd)?)?;
             self.permit_internet(task, &to, kind)?;
+        }
+        if flags & libc::MSG_FASTOPEN != 0 {
+            // It connects as well, to whatever stands there then.
+            return Err(libc::EOPNOTSUPP);
         }
         Ok(Answer::Continue)
     }
@@ -356,6 +400,7 @@ impl Supervisor<'_> {
         fd: i32,
         at: u64,
         count: u64,
+        flags: i32,
     ) -> Result<Answer, Errno> {
         let step = size_of::<libc::mmsghdr>() as u64;
         for n in 0..count.min(MESSAGES) {
@@ -366,10 +411,13 @@ impl Supervisor<'_> {
             let name = u64::from_ne_bytes(name.try_into().unwrap_or_default());
             let length = u32::from_ne_bytes(length.try_into().unwrap_or_default());
             if name != 0 && length != 0 {
-                self.send(task, fd, name, length.into())?;
+                self.send(task, fd, name, length.into(), flags)?;
             }
         }
-        Ok(Answer::Continue)
+        match flags & libc::MSG_FASTOPEN {
+            0 => Ok(Answer::Continue),
+            _ => Err(libc::EOPNOTSUPP),
+        }
     }
 }
 
@@ -385,26 +433,42 @@ fn socket_type(socket: &OwnedFd) -> Result<i32, Errno> {
     i32::try_from(kind.as_raw()).map_err(|_| libc::EINVAL)
 }
 
-fn bind(socket: &OwnedFd, address: &[u8]) -> Result<(), Errno> {
-    let length = libc::socklen_t::try_from(address.len()).map_err(|_| libc::EINVAL)?;
-    // SAFETY: the bytes outlive the call, which reads as many as it is told.
-    let bound = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) };
-    match bound {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO)),
+/// `struct sockaddr_un` of a path. The longest has no room for a closing zero, and needs none.
+fn unix_address(path: &[u8]) -> Vec<u8> {
+    let mut bytes = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
+    bytes.extend_from_slice(path);
+    if bytes.len() < size_of::<libc::sockaddr_un>() {
+        bytes.push(0);
     }
+    bytes
+}
+
+fn bind(socket: &OwnedFd, address: &[u8]) -> Result<(), Errno> {
+    // SAFETY: see `with_address`.
+    with_address(socket, address, |fd, at, length| unsafe {
+        libc::bind(fd, at, length)
+    })
 }
 
 fn connect(socket: &OwnedFd, address: &[u8]) -> Result<(), Errno> {
+    // SAFETY: see `with_address`.
+    with_address(socket, address, |fd, at, length| unsafe {
+        libc::connect(fd, at, length)
+    })
+}
+
+/// Makes a call that reads an address: the bytes outlive it, and it is told how many there are.
+fn with_address(
+    socket: &OwnedFd,
+    address: &[u8],
+    call: impl FnOnce(i32, *const libc::sockaddr, libc::socklen_t) -> i32,
+) -> Result<(), Errno> {
     let length = libc::socklen_t::try_from(address.len()).map_err(|_| libc::EINVAL)?;
-    // SAFETY: the bytes outlive the call, which reads as many as it is told.
-    let connected = unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) };
-    match connected {
+    match call(socket.as_raw_fd(), address.as_ptr().cast(), length) {
         0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO)),
+        _ => {
+            let error = std::io::Error::last_os_error();
+            Err(error.raw_os_error().unwrap_or(libc::EIO))
+        }
     }
 }
