@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use codex_http::{Activity, Watched};
 use codex_protocol::decision::{Effect, Rule, rule};
 use codex_protocol::gate;
 use codex_protocol::hosts;
@@ -32,7 +33,6 @@ use crate::inspect::{self, MAX_HEAD, Via};
 use crate::origin::{self, Origins, Unreached, Way};
 use crate::reply;
 use crate::session::{EgressError, Options, Session};
-use crate::traffic::{Activity, Watched};
 
 /// Bytes that are encrypted ahead of what the client's socket takes.
 const TLS_BUFFER: usize = 64 << 10;

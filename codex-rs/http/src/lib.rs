@@ -35,4 +35,4 @@ pub use response::{Capped, Response};
 pub use secret::Secret;
 pub use tls::TrustRoots;
 pub use upstream::{Through, Upstream};
-pub use wire::{BoxedStream, Stream};
+pub use wire::{Activity, BoxedStream, Stream, Watched};

@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use crate::HttpError;
 use crate::request::Payload;
 use crate::url::Endpoint;
-use crate::wire::{Activity, BoxedStream, Wire};
+use crate::wire::{Activity, BoxedStream, Watched};
 
 /// Waiting connections a client keeps. A turn has one model, plus an exporter.
 const KEPT: usize = 4;
@@ -23,19 +24,26 @@ const KEPT: usize = 4;
 /// on the way has silently forgotten, which shows only as an idle timeout.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
+/// What moves the bytes of a connection.
+type Driver = http1::Connection<TokioIo<Watched<BoxedStream>>, Payload>;
+
 /// One HTTP/1.1 connection. Nothing happens on it unless someone awaits
 /// [`Connection::drive`]; dropping it closes the socket.
 pub(crate) struct Connection {
     pub(crate) sender: http1::SendRequest<Payload>,
     /// `None` once the connection has ended.
-    driver: Option<Pin<Box<http1::Connection<Wire, Payload>>>>,
+    driver: Option<Pin<Box<Driver>>>,
     activity: Activity,
 }
 
 impl Connection {
     pub(crate) async fn open(stream: BoxedStream, target: &str) -> Result<Self, HttpError> {
         let activity = Activity::new();
-        let (sender, driver) = http1::handshake(Wire::new(stream, activity.clone()))
+        let watched = Watched {
+            stream,
+            activity: activity.clone(),
+        };
+        let (sender, driver) = http1::handshake(TokioIo::new(watched))
             .await
             .map_err(|error| HttpError::from_hyper(&error, target))?;
         Ok(Self {

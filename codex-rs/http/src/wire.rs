@@ -7,13 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-
-/// Bytes taken from the socket at once. Larger reads gain nothing: a TLS record
-/// holds at most 16 KiB (RFC 8446, section 5.1).
-const READ_SIZE: usize = 16 * 1024;
 
 /// A TCP stream, or a TLS stream over one, or a TLS stream over a proxy's.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -26,13 +21,15 @@ pub type BoxedStream = Box<dyn Stream>;
 /// When a byte last moved, shared by the stream and whoever waits on it.
 /// Uploading a large body slowly is not idleness, so both directions count.
 #[derive(Clone, Debug)]
-pub(crate) struct Activity {
+pub struct Activity {
     start: Instant,
     millis: Arc<AtomicU64>,
 }
 
 impl Activity {
-    pub(crate) fn new() -> Self {
+    /// Nothing has moved yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             start: Instant::now(),
             millis: Arc::default(),
@@ -45,49 +42,51 @@ impl Activity {
     }
 
     /// The moment of the last byte, to the millisecond.
-    pub(crate) fn last(&self) -> Instant {
+    #[must_use]
+    pub fn last(&self) -> Instant {
         self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
-}
 
-/// Gives hyper a tokio stream. Reads go through a buffer of our own, because
-/// handing over hyper's uninitialised one needs `unsafe`; the copy is small
-/// beside the system call.
-pub(crate) struct Wire {
-    stream: BoxedStream,
-    activity: Activity,
-    buffer: Box<[u8]>,
-}
-
-impl Wire {
-    pub(crate) fn new(stream: BoxedStream, activity: Activity) -> Self {
-        Self {
-            stream,
-            activity,
-            buffer: vec![0; READ_SIZE].into_boxed_slice(),
+    /// Waits until nothing has moved for `idle`.
+    pub async fn stopped(&self, idle: Duration) {
+        while self.last().elapsed() < idle {
+            tokio::time::sleep_until(self.last() + idle).await;
         }
     }
 }
 
-impl hyper::rt::Read for Wire {
+impl Default for Activity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A stream that notes when it moves.
+#[derive(Debug)]
+pub struct Watched<S> {
+    /// The stream.
+    pub stream: S,
+    /// When it last moved.
+    pub activity: Activity,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let size = cursor.remaining().min(this.buffer.len());
-        let mut read = ReadBuf::new(&mut this.buffer[..size]);
-        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
-        if !read.filled().is_empty() {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
             this.activity.touch();
         }
-        cursor.put_slice(read.filled());
         Poll::Ready(Ok(()))
     }
 }
 
-impl hyper::rt::Write for Wire {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
