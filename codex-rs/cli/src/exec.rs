@@ -291,9 +291,6 @@ pub(crate) fn converse(
     });
     // A resolver that hangs in its own thread must not keep us from ending.
     runtime.shutdown_background();
-    if crew.is_some_and(|crew| crew.keeps_directories()) {
-        kept.keep_directory();
-    }
     ended
 }
 

@@ -388,15 +388,10 @@ pub(crate) struct Kept {
     /// Once the log is open.
     ending: Option<Ending>,
     /// Removed when the run ends.
-    temp: Option<tempfile::TempDir>,
+    _temp: Option<tempfile::TempDir>,
 }
 
 impl Kept {
-    /// Leaves the private temporary directory where it is.
-    pub(crate) fn keep_directory(self) {
-        self.temp.map(tempfile::TempDir::keep);
-    }
-
     /// As [`Setup::lost`].
     pub(crate) fn lost(&self) -> impl Future<Output = RecordError> + use<> {
         let lost = self.egress.as_ref().and_then(Egress::lost);
@@ -498,7 +493,7 @@ impl Bench {
             kept: Kept {
                 egress,
                 ending: None,
-                temp,
+                _temp: temp,
             },
         })
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use codex_core::command::{SHARED_MEMORY, Workbench};
 use codex_protocol::permission::{NotPermitted, Permissions};
+use codex_protocol::policy::{GrantSource, Right};
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::spawn::Outcome;
 use serde_json::json;
@@ -41,6 +42,8 @@ pub struct Worktree {
     workspace: PathBuf,
     store: PathBuf,
     place: PathBuf,
+    /// What is this agent's of what the run made for its agents.
+    directory: PathBuf,
     scratch: PathBuf,
     temp: PathBuf,
     admin: PathBuf,
@@ -93,6 +96,7 @@ impl Worktree {
             workspace,
             store,
             place: directory.join("work"),
+            directory: directory.to_owned(),
             scratch: directory.join("scratch"),
             temp: directory.join("temp"),
             admin: PathBuf::new(),
@@ -236,6 +240,21 @@ impl Worktree {
             .map(drop)
     }
 
+    /// `permissions` without what the run made for its other agents: git runs the filters that a
+    /// repository is configured with.
+    fn confined(&self, permissions: &Permissions) -> Permissions {
+        let policy = permissions.policy();
+        let mut own = policy.own().clone();
+        for grant in &mut own.grants {
+            if let (Right::Write(tree), GrantSource::Internal) = (&mut grant.right, grant.source)
+                && self.directory.starts_with(&*tree)
+            {
+                tree.clone_from(&self.directory);
+            }
+        }
+        permissions.with_policy(policy.with_own(own))
+    }
+
     async fn git(
         &self,
         permissions: &Permissions,
@@ -266,6 +285,7 @@ impl Worktree {
         };
         let detail =
             json!({ "phase": "intent", "argv": shown, "script": "codex's own, for git worktrees" });
+        let permissions = &self.confined(permissions);
         let recorded = permissions
             .require(request, Some(detail))
             .await

@@ -155,9 +155,8 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     });
     runtime.shutdown_background();
     let (outcomes, crew) = ended?;
-    if crew.keeps_directories() {
-        kept.keep_directory();
-    }
+    // Signs the log, whose head is told next.
+    drop(kept);
     if args.print_audit_head {
         crate::audit::note_head(&base.audit_path)?;
     }

@@ -281,7 +281,7 @@ fn agents_reach_neither_the_workspace_nor_one_another() {
     };
     let a = printed("main/a");
     assert!(a.contains("mine\ntried") && !a.contains("WROTE"), "{a}");
-    assert!(a.contains("/agents/a/"), "{a}");
+    assert!(a.contains("/a/temp"), "{a}");
     assert!(
         printed("main/b").contains("one\ntwo\n"),
         "{}",

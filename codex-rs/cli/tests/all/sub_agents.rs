@@ -95,6 +95,58 @@ fn a_model_hands_a_part_of_its_task_to_an_agent_and_gets_its_changes() {
 }
 
 #[test]
+fn no_command_steers_where_codex_makes_an_agents_directory() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let outside = env.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let link = format!(
+        "for name in agents helper; do ln -s {0} \"$TMPDIR/$name\" && ls -d \"$TMPDIR/$name\"; done",
+        outside.display()
+    );
+    let tries = "for name in other ../other; do touch \"$TMPDIR/../$name\" 2>/dev/null && echo WROTE; done; echo tried";
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    Reply::responses(vec![shell("link", &link)]),
+                    spawn("s", "helper", "code", json!({})),
+                    call("w", "wait_agent", json!({})),
+                    says("All done."),
+                ],
+            ),
+            (
+                "helper",
+                vec![
+                    Reply::responses(vec![shell("try", tries)]),
+                    Reply::responses(vec![patch("p", "*** Update File: f.txt\n@@\n-old\n+new\n")]),
+                    says("Changed f.txt."),
+                ],
+            ),
+        ],
+    );
+    let task = marker("lead");
+    exec_json(
+        &env,
+        &["--sub-agents", "--profile", "workspace-write", &task],
+    );
+    let last = server.turns_of("lead").pop().unwrap();
+    let linked = outputs(&last).into_iter().find(|(id, _)| id == "link");
+    assert!(linked.unwrap().1.contains("/agents"), "the links were made");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(env.read("f.txt"), "new\n");
+    let helper = server.turns_of("helper").pop().unwrap();
+    let tried = outputs(&helper).into_iter().find(|(id, _)| id == "try");
+    let tried = tried.unwrap().1;
+    assert!(
+        tried.contains("tried") && !tried.contains("WROTE"),
+        "{tried}"
+    );
+}
+
+#[test]
 fn a_model_that_asks_for_more_than_it_has_is_refused_with_a_record_for_each_right() {
     let env = TestEnv::new();
     env.write("f.txt", "old\n");
