@@ -81,6 +81,7 @@ impl SubAgentManager {
             kept: Some(worktree.place().display().to_string()),
             ..Merged::default()
         };
+        worktree.keep();
         self.equipment.outfitter.keep_directories();
         self.record_merge(parent, path, &merged);
         merged
@@ -102,6 +103,7 @@ impl SubAgentManager {
             return None;
         }
         if merged.kept.is_some() && !worktree.is_lasting() {
+            worktree.keep();
             self.equipment.outfitter.keep_directories();
         }
         self.record_merge(parent, path, &merged);

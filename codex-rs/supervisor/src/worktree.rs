@@ -59,6 +59,8 @@ struct State {
     base: String,
     /// The commit that has those which were collected and not put away yet.
     collected: Option<String>,
+    /// Whether something of the agent's is in the place and nowhere else.
+    kept: bool,
 }
 
 /// What to do with an agent's changes.
@@ -187,7 +189,9 @@ impl Worktree {
         take: Take,
     ) -> Result<Merged, WorktreeError> {
         let mut merged = Merged::default();
-        let State { base, collected } = self.state().clone();
+        let State {
+            base, collected, ..
+        } = self.state().clone();
         let Some(theirs) = collected else {
             return Ok(merged);
         };
@@ -229,11 +233,19 @@ impl Worktree {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says that something of the agent's is in its place and nowhere else: it stays from now on.
+    pub(crate) fn keep(&self) {
+        self.state().kept = true;
+    }
+
     /// Takes the worktree away. What was kept stays.
     ///
     /// # Errors
     /// [`WorktreeError`].
     pub async fn remove(&self, permissions: &Permissions) -> Result<(), WorktreeError> {
+        if self.state().kept {
+            return Ok(());
+        }
         let arguments = [self.place.clone(), self.admin.clone()];
         self.git(permissions, "remove", &arguments, &[])
             .await

@@ -220,6 +220,69 @@ fn writers_of_one_file_are_merged_in_order_and_a_conflict_is_kept() {
 }
 
 #[test]
+fn work_that_git_cannot_look_at_is_kept_and_told() {
+    let env = TestEnv::new();
+    repository(&env);
+    git(&env, &["config", "filter.x.required", "true"]);
+    git(&env, &["config", "filter.x.clean", "/nonexistent/filter"]);
+    let work =
+        "echo '*.txt filter=x' > .gitattributes && echo done > new.txt && echo more >> f.txt";
+    let _server = crowd(
+        &env,
+        &[(
+            "a",
+            vec![Reply::responses(vec![shell("c", work)]), says("done")],
+        )],
+    );
+    let plan = plan(&env, &[("a", "code", &[])]);
+    let output = run(&mut agents(
+        &env,
+        &[&plan, "--json", "--profile", "workspace-write"],
+    ));
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let events = json_lines(&output.stdout);
+    let last = events
+        .iter()
+        .find(|e| e["type"] == "agents.completed")
+        .unwrap();
+    let outcome = &last["outcomes"][0];
+    assert_eq!(outcome["fate"], "conflicted", "{outcome}");
+    let merged = &outcome["report"]["merged"];
+    let why = merged["conflicts"][0].as_str().unwrap();
+    assert!(why.contains("clean filter 'x' failed"), "{why}");
+    let kept = Path::new(merged["kept"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(kept.join("new.txt")).unwrap(), "done\n");
+    assert_eq!(env.read("f.txt"), "one\ntwo\nthree\nfour\nfive\nsix\n");
+    fs::remove_dir_all(kept.ancestors().nth(2).unwrap()).unwrap();
+}
+
+#[test]
+fn without_a_repository_what_does_not_fit_stays_in_a_directory() {
+    let env = TestEnv::new();
+    env.write("f.txt", "one\n");
+    let writes = |to| vec![Reply::responses(vec![edit("c", "one", to)]), says("done")];
+    let _server = crowd(&env, &[("a", writes("by a")), ("b", writes("by b"))]);
+    let plan = plan(&env, &[("a", "code", &[]), ("b", "code", &[])]);
+    let output = run(&mut agents(
+        &env,
+        &[&plan, "--json", "--profile", "workspace-write"],
+    ));
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let events = json_lines(&output.stdout);
+    let last = events
+        .iter()
+        .find(|e| e["type"] == "agents.completed")
+        .unwrap();
+    let kept = last["outcomes"][1]["report"]["merged"]["kept"]
+        .as_str()
+        .unwrap();
+    assert_eq!(env.read("f.txt"), "by a\n");
+    let kept = Path::new(kept);
+    assert_eq!(fs::read_to_string(kept.join("f.txt")).unwrap(), "by b\n");
+    fs::remove_dir_all(kept.ancestors().nth(2).unwrap()).unwrap();
+}
+
+#[test]
 fn agents_reach_neither_the_workspace_nor_one_another() {
     let env = TestEnv::new();
     repository(&env);
