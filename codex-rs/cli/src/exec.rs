@@ -87,6 +87,13 @@ fn go(
         Which::Id(id) => Some(Store::resume(&directory, Some(id)).or_fail(Kind::Usage)?),
     };
     warn_without_git(global, flags, &base);
+    if flags.sub_agents && base.policy.reaches_hosts() {
+        print::warning(
+            global.color,
+            "this run reaches hosts, and agents do not in this version: agents that the model starts can read and \
+             patch files here, but start no command",
+        );
+    }
 
     let session = resumed.as_ref().map_or_else(
         || SessionId::new(setup::new_id()),

@@ -3,6 +3,7 @@
 use std::env;
 use std::process::ExitCode;
 
+use codex_protocol::security_profile::SecurityProfile;
 use codex_supervisor::definitions::{Agent, AgentDefinition, Definitions, Origin, Sources};
 use codex_supervisor::narrow::{Budget, Narrowed, Rights, Selection};
 use serde_json::{Value, json};
@@ -84,6 +85,16 @@ fn budget(budget: Budget) -> Value {
     })
 }
 
+/// What a type asks for that this version gives no agent: the proxy judges by the rights of its run.
+fn without_effect(definition: &AgentDefinition) -> Vec<&'static str> {
+    let profile = definition.profile == Some(SecurityProfile::NetReadOnly);
+    let hosts = definition.hosts.as_ref().is_some_and(|h| !h.is_empty());
+    let mut all = Vec::new();
+    all.extend(profile.then_some("the network of its profile: agents reach no hosts"));
+    all.extend(hosts.then_some("its hosts: agents reach none"));
+    all
+}
+
 fn as_json(
     listed: &[(&Agent, Narrowed)],
     unusable: &[(&str, String)],
@@ -110,6 +121,7 @@ fn as_json(
                 "effort": definition.effort,
                 "budget": budget(definition.budget),
                 "narrowed": agent.narrowed,
+                "without_effect": without_effect(definition),
                 "here": { "profile": here.rights.policy().profile(), "refused": refused },
                 "instructions": definition.instructions,
             })
@@ -139,6 +151,9 @@ fn as_text(
         lines.push(format!("  {}", rights(definition, here)));
         for line in &agent.narrowed {
             lines.push(format!("  narrowed by the project: {line}"));
+        }
+        for what in without_effect(definition) {
+            lines.push(format!("  without effect in this version: {what}"));
         }
         for refusal in &here.refused {
             lines.push(format!("  not here: {refusal}"));

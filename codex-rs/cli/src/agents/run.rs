@@ -45,13 +45,15 @@ pub(super) fn run(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure
 }
 
 fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
-    if !args.grants.allow_host.is_empty() {
-        return Err(Failure::usage(
-            "agents of a plan reach no hosts (--allow-host): the proxy would judge by the rights of all of them together; leave it out, or run 'codex exec'",
-        ));
-    }
     let plan = read(args)?;
     let base = Arc::new(Base::new(global, &args.grants, &args.add_dir)?);
+    if base.policy.reaches_hosts() {
+        return Err(Failure::usage(
+            "agents reach no hosts in this version, and a command of theirs could not start where the run does: leave \
+             out the profile net-read-only, --allow-host, --allow-preset and --allow-tunnel, and what config.toml says \
+             of these ('codex policy show' tells what is in force); or run 'codex exec'",
+        ));
+    }
     let (catalog, definitions) = crew::catalog(global, &base)?;
     for node in plan.nodes() {
         definitions.get(&node.agent_type).or_fail(Kind::Usage)?;

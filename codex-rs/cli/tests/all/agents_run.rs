@@ -481,6 +481,24 @@ fn what_cannot_be_run_is_told_before_anything_begins() {
         (vec!["x", "--agents", "wizard"], "wizard"),
         (vec![" "], "the task is empty"),
         (vec!["x", "--replay", "nowhere"], "is not a directory"),
+        (
+            vec!["x", "--allow-host", "docs.rs"],
+            "agents reach no hosts",
+        ),
+        (
+            vec!["x", "--profile", "net-read-only"],
+            "agents reach no hosts",
+        ),
+        (
+            vec![
+                "x",
+                "--profile",
+                "workspace-write",
+                "--allow-preset",
+                "cargo",
+            ],
+            "agents reach no hosts",
+        ),
     ] {
         let output = run(&mut agents(&env, &arguments));
         let error = told(&output, 2);

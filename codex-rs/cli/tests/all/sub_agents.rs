@@ -204,6 +204,22 @@ fn a_model_that_asks_for_more_than_it_has_is_refused_with_a_record_for_each_righ
 }
 
 #[test]
+fn a_run_that_reaches_hosts_says_what_its_agents_cannot_do() {
+    for (profile, warned) in [("offline", false), ("net-read-only", true)] {
+        let env = TestEnv::new();
+        let _server = crowd(&env, &[("lead", vec![says("done")])]);
+        let task = marker("lead");
+        let output = run(&mut exec(
+            &env,
+            &["--sub-agents", "--profile", profile, &task],
+        ));
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        let told = output.stderr.contains("start no command");
+        assert_eq!(told, warned, "{output:#?}");
+    }
+}
+
+#[test]
 fn without_the_flag_no_tool_for_agents_is_offered() {
     let env = TestEnv::new();
     let server = crowd(&env, &[("lead", vec![says("hello")])]);
