@@ -27,6 +27,7 @@ use crate::print::{self, Painter, Style};
 use crate::progress::{JsonLines, visible};
 use crate::provider::{self, Recordings};
 use crate::setup::{self, Base, NoSteps, Setup, Watch};
+use crate::telemetry::Watched;
 
 /// How many agents work at a time if neither the command line nor the plan says.
 const MAX_CONCURRENT: usize = 8;
@@ -66,6 +67,7 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
             )));
         }
     }
+    let mut watched = Watched::begin(global, &base, "agents run");
     let painter = Painter::for_stderr(global.color);
     let sink: Arc<dyn EventSink> = match args.json {
         true => Arc::new(JsonLines),
@@ -77,6 +79,7 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
         first_step: 0,
     };
     let setup = Setup::new(global, &base, session.clone(), watch)?;
+    watched.connect(&setup.permissions)?;
     let recordings = Recordings {
         replay: args.replay.clone(),
         record: args.record.clone(),
@@ -145,7 +148,7 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     };
     let begun = Instant::now();
     let runtime = setup::runtime()?;
-    let ended = runtime.block_on(async {
+    let work = async {
         let crew = Crew::new(wanted, main, model, effort)?;
         let work = async {
             let outcomes = graph::run(&crew.manager, &crew.main, &plan, options).await;
@@ -153,10 +156,12 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
             left.and(outcomes).map_err(Failure::refused)
         };
         let outcomes = until_signalled(&cancel, work).await??;
-        Ok((outcomes, crew))
-    });
+        Ok::<_, Failure>((outcomes, crew))
+    };
+    let ended = watched.span().in_scope(|| runtime.block_on(work));
     runtime.shutdown_background();
     let (outcomes, crew) = ended?;
+    watched.finish()?;
     // Signs the log, whose head is told next.
     drop(kept);
     if args.print_audit_head {

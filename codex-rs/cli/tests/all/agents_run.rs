@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use codex_test_support::{
-    AgentScripts, Item, Reply, RunOutput, ScriptedModel, TestEnv, json_lines, marker, run,
+    AgentScripts, Collector, Item, Reply, RunOutput, ScriptedModel, TestEnv, json_lines, marker,
+    run,
 };
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use super::fixture::{
     KEY, Started, codex, denied, eventually, is_running, marked_seconds, of_operation, patch, says,
     shell, told,
 };
+use super::telemetry::span;
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
 
@@ -455,6 +457,23 @@ fn one_task_goes_to_several_types_and_budgets_hold() {
         .map(|o| &o["name"])
         .collect();
     assert_eq!(names, ["review", "security"]);
+}
+
+#[test]
+fn a_run_of_agents_is_told_in_spans_and_logs() {
+    let env = TestEnv::new();
+    let collector = Collector::start(Vec::new());
+    let _server = crowd(&env, &[("t", vec![says("done")])]);
+    let task = marker("t");
+    let mut command = agents(&env, &[&task, "--agents", "review", "--log-format", "json"]);
+    let output = run(command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()));
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let logged = output.stderr.lines().filter(|line| line.starts_with('{'));
+    assert!(logged.count() > 0, "{output:#?}");
+    let spans = collector.spans();
+    let whole = span(&spans, "codex agents run");
+    let agent = span(&spans, "invoke_agent review");
+    assert_eq!(agent.trace_id, whole.trace_id);
 }
 
 #[test]
