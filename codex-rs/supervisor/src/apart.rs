@@ -76,6 +76,7 @@ impl SubAgentManager {
         worktree: &Worktree,
         error: &WorktreeError,
     ) -> Merged {
+        self.note(error);
         let merged = Merged {
             conflicts: vec![error.to_string()],
             kept: Some(worktree.place().display().to_string()),
@@ -85,6 +86,13 @@ impl SubAgentManager {
         self.equipment.outfitter.keep_directories();
         self.record_merge(parent, path, &merged);
         merged
+    }
+
+    /// Ends the run where what git did, or was to do, could not be recorded.
+    pub(crate) fn note(&self, error: &WorktreeError) {
+        if let WorktreeError::NoRecord(error) = error {
+            self.fail(&Fatal(error.clone()));
+        }
     }
 
     async fn put_away(
@@ -165,7 +173,10 @@ impl SubAgentManager {
                 directory,
             )
             .await
-            .map_err(|e| failed(format!("the agent gets no worktree: {e}")))?;
+            .map_err(|e| match e {
+                WorktreeError::NoRecord(error) => error.into(),
+                e => failed(format!("the agent gets no worktree: {e}")),
+            })?;
             let mut places = parent.rights.policy().own().places.clone();
             places.workspace = added.place().to_owned();
             places.added.clear();

@@ -509,8 +509,10 @@ impl SubAgentManager {
             .collect();
         for worktree in listed {
             // Without it being taken away the run is done all the same: it lies in a directory that
-            // goes with the run.
-            let _ = worktree.remove(&main.permissions).await;
+            // goes with the run. Not so without a record.
+            if let Err(error) = worktree.remove(&main.permissions).await {
+                self.note(&error);
+            }
         }
         self.fatal().map_or(Ok(()), Err)
     }

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use codex_core::command::{SHARED_MEMORY, Workbench};
+use codex_core::command::{CommandError, SHARED_MEMORY, Workbench};
 use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::policy::{GrantSource, Right};
+use codex_protocol::record::RecordError;
 use codex_protocol::request::ProcessSpawn;
-use codex_sandbox::spawn::Outcome;
+use codex_sandbox::spawn::{Outcome, SpawnError};
 use serde_json::json;
 
 use crate::path::AgentPath;
@@ -27,9 +28,12 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// A worktree that could not be made, or changes that could not be taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum WorktreeError {
-    /// The run's own rights do not allow it, or the log cannot be written.
+    /// The run's own rights do not allow it.
     #[error("git is not permitted: {0}")]
     NotPermitted(String),
+    /// The log cannot be written: the run has to end.
+    #[error(transparent)]
+    NoRecord(#[from] RecordError),
     /// Git, or the shell that runs it, is not there or failed.
     #[error("{0}")]
     Failed(String),
@@ -298,15 +302,16 @@ impl Worktree {
         let detail =
             json!({ "phase": "intent", "argv": shown, "script": "codex's own, for git worktrees" });
         let permissions = &self.confined(permissions);
-        let recorded = permissions
-            .require(request, Some(detail))
-            .await
-            .map_err(|error| {
-                WorktreeError::NotPermitted(match error {
-                    NotPermitted::Denied { decision, .. } => decision.explanation(),
-                    NotPermitted::NoRecord(error) => error.to_string(),
-                })
-            })?;
+        let recorded =
+            permissions
+                .require(request, Some(detail))
+                .await
+                .map_err(|error| match error {
+                    NotPermitted::Denied { decision, .. } => {
+                        WorktreeError::NotPermitted(decision.explanation())
+                    }
+                    NotPermitted::NoRecord(error) => error.into(),
+                })?;
         let ran = self
             .workbench
             .run(permissions, &recorded, PATIENCE, "worktree")
@@ -315,10 +320,11 @@ impl Worktree {
             Ok(ran) => json!(ran.outcome),
             Err(error) => json!({ "failed": error.to_string() }),
         };
-        permissions
-            .record_outcome(&recorded, outcome)
-            .map_err(|error| WorktreeError::NotPermitted(error.to_string()))?;
-        let ran = ran.map_err(|error| WorktreeError::Failed(error.to_string()))?;
+        permissions.record_outcome(&recorded, outcome)?;
+        let ran = ran.map_err(|error| match error {
+            CommandError::Spawn(SpawnError::NoRecord(error)) => error.into(),
+            error => WorktreeError::Failed(error.to_string()),
+        })?;
         if ran.outcome != Outcome::Exited(0) {
             return Err(WorktreeError::Failed(format!(
                 "git could not {action} the worktree '{}' ({}): {}",

@@ -10,7 +10,7 @@ use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::tool::BoxFuture;
 use codex_supervisor::limits::Limits;
 use codex_supervisor::mailbox::MailboxFullPolicy;
-use codex_supervisor::manager::{CLEAN_UP, SpawnError};
+use codex_supervisor::manager::{CLEAN_UP, SpawnError, SpawnRequest, Writes};
 use codex_supervisor::narrow::{Budget, RightsRequest, Selection};
 use codex_supervisor::report::Ended;
 use codex_supervisor::state::State;
@@ -381,6 +381,22 @@ async fn without_a_log_the_whole_run_ends() {
             .contains("no space left")
     );
     assert_eq!(run.manager.active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worktree_that_cannot_be_recorded_ends_the_run() {
+    let run = Run::new(Wanted {
+        profile: SecurityProfile::WorkspaceWrite,
+        apart: true,
+        ..Wanted::default()
+    });
+    *run.log.full_after.lock().unwrap() = Some(0);
+    let request = SpawnRequest {
+        writes: Writes::Apart,
+        ..run.request("a")
+    };
+    let spawned = run.manager.spawn(&run.main, request).await;
+    assert!(matches!(spawned, Err(SpawnError::NoRecord(_))));
 }
 
 /// Says yes once it is told to.
