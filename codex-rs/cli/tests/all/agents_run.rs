@@ -285,6 +285,23 @@ fn without_a_repository_what_does_not_fit_stays_in_a_directory() {
 }
 
 #[test]
+fn an_agent_that_cannot_begin_leaves_no_worktree() {
+    let env = TestEnv::new();
+    repository(&env);
+    let _server = crowd(&env, &[("a", vec![says("never asked")])]);
+    let sessions = env.codex_home().join("sessions");
+    fs::create_dir_all(&sessions).unwrap();
+    fs::write(sessions.join("agents"), "no directory").unwrap();
+    let plan = plan(&env, &[("a", "code", &[])]);
+    let output = run(&mut agents(&env, &[&plan, "--profile", "workspace-write"]));
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let made = of_operation(&env, "process_spawn");
+    assert!(!made.is_empty(), "git made a worktree");
+    assert_eq!(git(&env, &["worktree", "list"]).stdout.lines().count(), 1);
+    assert!(!env.workspace().join(".git/worktrees/work").exists());
+}
+
+#[test]
 fn agents_reach_neither_the_workspace_nor_one_another() {
     let env = TestEnv::new();
     repository(&env);
