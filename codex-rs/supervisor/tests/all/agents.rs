@@ -550,6 +550,26 @@ async fn a_model_works_with_agents_of_its_own() {
     }
     assert_eq!(run.mailbox.len(), 1);
     assert_eq!(run.log.of("agent.mailbox").len(), 1);
+    let acts: Vec<(String, String)> = run
+        .log
+        .of("agent.spawn")
+        .iter()
+        .filter_map(|entry| {
+            let detail = entry.detail.as_ref()?;
+            let text = detail.get("message").or(detail.get("task"))?;
+            let phase = detail["phase"].as_str()?;
+            Some((format!("{phase} {}", entry.target), text.to_string()))
+        })
+        .collect();
+    let expected = [
+        ("intent main/lead (general)", "\"the task of lead\""),
+        ("intent main/lead/helper (code)", "\"look\""),
+        ("follow_up main/lead/helper (code)", "\"look again\""),
+        ("message main/lead/helper (code)", "\"are you there\""),
+        ("message main (main)", "\"half done\""),
+    ]
+    .map(|(what, text)| (what.to_owned(), text.to_owned()));
+    assert_eq!(acts, expected);
     // The helper stands as deep as agents may, so it can only talk to its parent.
     let tools = &run.prompts("helper")[0].tools;
     let names: Vec<&str> = tools.iter().map(|t| t.name.as_str()).collect();
