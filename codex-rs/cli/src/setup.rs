@@ -545,7 +545,8 @@ impl Setup {
             agent_type: AgentType::main(),
             profile: policy.profile(),
         };
-        record_widening(global, &log, &subject, policy.own())?;
+        let configured = &base.loaded.config.rights.pass_env;
+        record_widening(global, &log, &subject, policy.own(), configured)?;
         let items = Arc::new(Items::new(watch.sink, watch.first_step));
         let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
         let approver = Arc::new(NeverAsk);
@@ -618,12 +619,14 @@ pub(crate) fn private_temp() -> std::io::Result<tempfile::TempDir> {
 }
 
 /// Records a profile other than the default, each grant, and an accepted lower level: what a run
-/// was given stands in the log before what it did with it.
+/// was given stands in the log before what it did with it. `configured` are the variables that the
+/// person's configuration passes.
 fn record_widening(
     global: &Global,
     log: &AuditLog,
     subject: &Subject,
     layer: &Layer,
+    configured: &[String],
 ) -> Result<(), Failure> {
     let record = |target: String, rule: &str, reason: String| {
         let entry = Entry {
@@ -649,6 +652,17 @@ fn record_widening(
             format!("{profile} profile: chosen for this run"),
         )?;
     }
+    let granted = |kind: &str, what: &str, source: GrantSource| {
+        let source = match source {
+            GrantSource::UserConfig => "the person's configuration",
+            _ => "the command line",
+        };
+        record(
+            format!("{kind} {what}"),
+            "profile.grant",
+            format!("{profile} profile: granted by {source}"),
+        )
+    };
     for grant in layer
         .grants
         .iter()
@@ -667,15 +681,14 @@ fn record_widening(
             Right::PrivateHost(host) => ("private addresses of", host.clone()),
             Right::Preset(name) => ("preset", name.clone()),
         };
-        let source = match grant.source {
-            GrantSource::UserConfig => "the person's configuration",
-            _ => "the command line",
+        granted(kind, &what, grant.source)?;
+    }
+    for name in &layer.pass_env {
+        let source = match configured.contains(name) {
+            true => GrantSource::UserConfig,
+            false => GrantSource::CommandLine,
         };
-        record(
-            format!("{kind} {what}"),
-            "profile.grant",
-            format!("{profile} profile: granted by {source}"),
-        )?;
+        granted("variable", name, source)?;
     }
     if let Some(level) = global.accepted() {
         record(

@@ -121,6 +121,27 @@ fn a_denied_read_holds_under_trusted_as_well() {
 }
 
 #[test]
+fn a_passed_variable_is_recorded_with_who_passed_it() {
+    let env = TestEnv::new();
+    env.write_config("[profiles.work]\nextends = \"offline\"\npass_env = [\"BAR\"]\n");
+    let flags = ["--profile", "work", "--pass-env", "FOO_*"];
+    let output = bash(&env, &flags, "true");
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert_eq!(changes(&env), ["variable BAR", "variable FOO_*"]);
+    let records = of_operation(&env, "profile_change");
+    for (record, source) in records
+        .iter()
+        .zip(["the person's configuration", "the command line"])
+    {
+        let reason = record["reason"].as_str().unwrap();
+        assert!(
+            reason.ends_with(&format!("granted by {source}")),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
 fn an_exec_grant_lets_one_program_start() {
     let env = TestEnv::new();
     let direct = ["sandbox", "--allow-exec", "tar", "--", "tar", "--version"];
