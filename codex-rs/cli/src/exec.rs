@@ -74,6 +74,9 @@ fn go(
         replay: flags.replay.clone(),
         record: flags.record.clone(),
     };
+    if flags.sub_agents {
+        recordings.check_directories()?;
+    }
     let schema = flags
         .output_schema
         .as_deref()
@@ -116,7 +119,12 @@ fn go(
     )?;
     watched.connect(&setup.permissions)?;
     let earlier = resumed.as_ref().map(|(_, stored)| &stored.header);
-    let chosen = provider::choose(&base, &recordings.of("main"), earlier, &setup.permissions)?;
+    let mut own = recordings.of("main");
+    if flags.sub_agents {
+        // The model is the agents' too, and what they say has files of its own.
+        own.record = None;
+    }
+    let chosen = provider::choose(&base, &own, earlier, &setup.permissions)?;
     check_level(global, &setup)?;
 
     if !flags.json {
@@ -241,10 +249,14 @@ pub(crate) fn converse(
             budget: budget(&conversation.limits),
         };
         let side = Some((Arc::clone(&shared), conversation.chosen.model_name.clone()));
+        let own = provider::Chosen {
+            model: Box::new(SharedModel(shared)),
+            model_name: conversation.chosen.model_name.clone(),
+            effort: conversation.chosen.effort,
+        };
+        let own = provider::recorded(own, &wanted.recordings.of("main"))?;
         let made = Crew::new(wanted, main, side, conversation.chosen.effort)?;
-        model = made
-            .manager
-            .meter(Box::new(SharedModel(shared)), &made.main.ledger);
+        model = made.manager.meter(own.model, &made.main.ledger);
         equipped.tools = made
             .manager
             .equip(equipped.tools, &made.main, &made.mailbox);

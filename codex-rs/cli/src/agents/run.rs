@@ -59,14 +59,11 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     for node in plan.nodes() {
         definitions.get(&node.agent_type).or_fail(Kind::Usage)?;
     }
-    for directory in [&args.replay, &args.record].into_iter().flatten() {
-        if !directory.is_dir() {
-            return Err(Failure::usage(format!(
-                "'{}' is not a directory: agents have a recording each, NAME.ndjson in one directory",
-                directory.display()
-            )));
-        }
-    }
+    let recordings = Recordings {
+        replay: args.replay.clone(),
+        record: args.record.clone(),
+    };
+    recordings.check_directories()?;
     let mut watched = Watched::begin(global, &base, "agents run");
     let painter = Painter::for_stderr(global.color);
     let sink: Arc<dyn EventSink> = match args.json {
@@ -80,10 +77,6 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     };
     let setup = Setup::new(global, &base, session.clone(), watch)?;
     watched.connect(&setup.permissions)?;
-    let recordings = Recordings {
-        replay: args.replay.clone(),
-        record: args.record.clone(),
-    };
     let mut model = None;
     let mut effort = base.loaded.config.reasoning_effort;
     if recordings.replay.is_none() {

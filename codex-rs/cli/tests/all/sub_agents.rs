@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::agents_run::crowd;
 use super::fixture::{
     Started, denied, eventually, exec, exec_json, is_running, marked_seconds, of_operation,
-    outputs, patch, says, session_files, shell, within,
+    outputs, patch, says, session_files, shell, told, within,
 };
 
 fn call(id: &str, name: &str, arguments: Value) -> Reply {
@@ -217,6 +217,49 @@ fn a_run_that_reaches_hosts_says_what_its_agents_cannot_do() {
         let told = output.stderr.contains("start no command");
         assert_eq!(told, warned, "{output:#?}");
     }
+}
+
+#[test]
+fn a_recorded_run_with_agents_plays_again() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let recordings = env.root().join("recordings");
+    fs::create_dir(&recordings).unwrap();
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    spawn("s", "helper", "code", json!({})),
+                    call("w", "wait_agent", json!({})),
+                    says("All done."),
+                ],
+            ),
+            (
+                "helper",
+                vec![
+                    Reply::responses(vec![patch("p", "*** Update File: f.txt\n@@\n-old\n+new\n")]),
+                    says("Changed f.txt."),
+                ],
+            ),
+        ],
+    );
+    let directory = recordings.to_str().unwrap();
+    let task = marker("lead");
+    let usual = ["--sub-agents", "--profile", "workspace-write", &task];
+    exec_json(&env, &[&["--record", directory][..], &usual].concat());
+    assert_eq!(env.read("f.txt"), "new\n");
+    drop(server);
+    env.write("f.txt", "old\n");
+    exec_json(&env, &[&["--replay", directory][..], &usual].concat());
+    assert_eq!(env.read("f.txt"), "new\n");
+
+    let file = recordings.join("main.ndjson");
+    let file = file.to_str().unwrap();
+    let output = run(&mut exec(&env, &[&["--record", file][..], &usual].concat()));
+    let error = told(&output, 2);
+    assert!(error.contains("is not a directory"), "{error}");
 }
 
 #[test]
