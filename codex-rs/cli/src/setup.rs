@@ -556,7 +556,7 @@ impl Setup {
             color: global.color,
         });
         if let Some(egress) = &mut kept.egress {
-            egress.start(&permissions)?;
+            egress.start(&permissions, global.color)?;
         }
         Ok(Self {
             permissions,

@@ -142,6 +142,41 @@ fn a_passed_variable_is_recorded_with_who_passed_it() {
 }
 
 #[test]
+fn cargos_settings_are_taken_along_with_a_record_or_a_warning() {
+    let env = TestEnv::new();
+    env.write_config("[audit]\ndetail = \"full\"\n");
+    env.write_home(".cargo/config.toml", "[net]\nretry = 3\n");
+    let read = "cat \"$CARGO_HOME/config.toml\"; echo ran";
+    let network = ["--profile", "net-read-only"];
+    let output = bash(&env, &network, read);
+    assert_eq!(output.stdout, "[net]\nretry = 3\nran\n", "{output:#?}");
+    let of_codex = |env: &TestEnv| {
+        let mut reads = of_operation(env, "file_read");
+        reads.retain(|r| r["target"] == "[HOME]/.cargo/config.toml");
+        reads.retain(|r| r["evidence"] == "declared");
+        reads
+    };
+    assert_eq!(of_codex(&env)[0]["decision"], "allowed");
+
+    let config = env.home().join(".cargo/config.toml");
+    let denied = [&network[..], &["--deny-read", config.to_str().unwrap()]].concat();
+    let output = bash(&env, &denied, read);
+    assert_eq!(output.stdout, "ran\n", "{output:#?}");
+    assert!(
+        output
+            .stderr
+            .contains("cargo's settings in '~/.cargo/config.toml' have no effect"),
+        "{output:#?}"
+    );
+    assert_eq!(of_codex(&env)[1]["decision"], "denied");
+
+    std::fs::write(&config, "#".repeat((1 << 20) + 1)).unwrap();
+    let output = bash(&env, &network, read);
+    assert_eq!(output.stdout, "ran\n", "{output:#?}");
+    assert!(output.stderr.contains("larger than 1 MiB"), "{output:#?}");
+}
+
+#[test]
 fn an_exec_grant_lets_one_program_start() {
     let env = TestEnv::new();
     let direct = ["sandbox", "--allow-exec", "tar", "--", "tar", "--version"];
