@@ -264,6 +264,11 @@ fn tell(args: &AgentsRun, painter: Painter, outcomes: &[Outcome], begun: Instant
         if let Some(kept) = merged.and_then(|m| m.kept.as_ref()) {
             print::note(&visible(&format!("    its changes are kept in {kept}")));
         }
+        for kept in &outcome.earlier {
+            print::note(&visible(&format!(
+                "    the changes of an earlier attempt are kept in {kept}"
+            )));
+        }
     }
     for outcome in outcomes {
         let message = outcome.report.as_ref().and_then(|r| r.message.as_ref());
