@@ -1,6 +1,6 @@
 //! `codex exec`: one task without asking.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -82,6 +82,14 @@ fn go(
         .as_deref()
         .map(read_schema)
         .transpose()?;
+    if let Some(file) = &flags.output_last_message {
+        check_writable(file).map_err(|e| {
+            Failure::usage(format!(
+                "the last message cannot be written to '{}': {e}",
+                file.display()
+            ))
+        })?;
+    }
     let prompt = read_prompt(prompt)?;
     let directory = base.codex_home.join("sessions");
     let resumed = match which {
@@ -443,6 +451,23 @@ fn read_prompt(argument: Option<String>) -> Result<String, Failure> {
         return Err(Failure::usage("the task is empty"));
     }
     Ok(prompt)
+}
+
+/// Whether something can be written there, before anything is spent on it. Leaves there what was.
+fn check_writable(file: &Path) -> io::Result<()> {
+    match fs::metadata(file) {
+        // A link to what is not there yet: trying would leave something.
+        Err(_) if file.is_symlink() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().write(true).create_new(true).open(file)?;
+            fs::remove_file(file)
+        }
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => OpenOptions::new().write(true).open(file).map(drop),
+        // Whoever reads from a pipe would see it end.
+        Ok(_) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 fn read_schema(path: &Path) -> Result<OutputSchema, Failure> {

@@ -2,10 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use codex_audit::detail::Detail;
+use codex_audit::mask::Masker;
 use codex_audit::note::PublicKey;
 use codex_audit::writer::{AuditLog, Options, Rotation};
 use codex_core::command::{SHARED_MEMORY, Workbench};
@@ -271,6 +273,7 @@ impl Base {
             layer.grants.extend(egress::every_preset());
         }
         add_grants(&mut layer, grants, GrantSource::CommandLine, &here)?;
+        warn_of_missing(global, &layer);
         let policy = match rights.bound {
             // What an administrator allows at most is the outermost layer: no grant reaches
             // beyond it.
@@ -350,6 +353,25 @@ fn add_grants(
         .extend(rights.into_iter().map(|right| Grant { right, source }));
     layer.pass_env.extend(grants.pass_env.iter().cloned());
     Ok(())
+}
+
+/// Tells of reads that were granted by a flag and are of nothing: a slip of the pen mostly.
+fn warn_of_missing(global: &Global, layer: &Layer) {
+    for grant in &layer.grants {
+        let (Right::Read(path), GrantSource::CommandLine) = (&grant.right, grant.source) else {
+            continue;
+        };
+        let found = std::fs::symlink_metadata(path);
+        if found.is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            let masker = Masker::new(layer.places.home.as_deref());
+            let path = masker.mask(&path.to_string_lossy()).into_owned();
+            let text = format!(
+                "there is nothing at '{}' to allow the reading of (--allow-read)",
+                print::with_home(&path)
+            );
+            print::warning(global.color, &text);
+        }
+    }
 }
 
 /// A run that can act: the log is open, what widens it is recorded.

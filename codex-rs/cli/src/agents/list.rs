@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use codex_protocol::security_profile::SecurityProfile;
 use codex_supervisor::definitions::{Agent, AgentDefinition, Definitions, Origin, Sources};
 use codex_supervisor::narrow::{Budget, Narrowed, Rights, Selection};
+use codex_supervisor::report::counted;
 use serde_json::{Value, json};
 
 use crate::args::{AgentsList, Global};
@@ -179,8 +180,8 @@ fn rights(definition: &AgentDefinition, here: &Narrowed) -> String {
         Selection::Only(names) => names.iter().cloned().collect::<Vec<_>>().join(" "),
     });
     let budget = definition.budget;
-    parts.extend(budget.turns.map(|n| format!("{n} requests")));
-    parts.extend(budget.tokens.map(|n| format!("{n} tokens")));
+    parts.extend(budget.turns.map(|n| counted(n, "request")));
+    parts.extend(budget.tokens.map(|n| counted(n, "token")));
     parts.extend(budget.time.map(|t| format!("{} s", t.as_secs())));
     parts.extend(definition.model.as_ref().map(|m| format!("model {m}")));
     parts.join(", ")

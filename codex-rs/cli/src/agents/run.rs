@@ -15,7 +15,7 @@ use codex_supervisor::graph::{self, Fate, Options, Outcome};
 use codex_supervisor::limits::Limits;
 use codex_supervisor::narrow::Budget;
 use codex_supervisor::plan::{self, OnFailure, Plan};
-use codex_supervisor::report::bounded;
+use codex_supervisor::report::{bounded, counted};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -87,10 +87,10 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     check_level(global, &setup)?;
     if !args.json {
         let line = format!(
-            "codex {} · profile {} · {} agents · session {session}",
+            "codex {} · profile {} · {} · session {session}",
             env!("CARGO_PKG_VERSION"),
             base.policy.profile(),
-            plan.nodes().len(),
+            counted(plan.nodes().len() as u64, "agent"),
         );
         print::note(&painter.paint(Style::Dim, &line));
     }
@@ -215,7 +215,7 @@ fn tell(args: &AgentsRun, painter: Painter, outcomes: &[Outcome], begun: Instant
         print::data(&event.to_string());
         return;
     }
-    let counted = |fate: Fate| {
+    let of_fate = |fate: Fate| {
         let n = outcomes.iter().filter(|o| o.fate == fate).count();
         (n > 0).then(|| format!("{n} {}", fate.as_str()))
     };
@@ -226,12 +226,12 @@ fn tell(args: &AgentsRun, painter: Painter, outcomes: &[Outcome], begun: Instant
         Fate::Interrupted,
         Fate::Skipped,
     ];
-    let counts: Vec<String> = all.into_iter().filter_map(counted).collect();
+    let counts: Vec<String> = all.into_iter().filter_map(of_fate).collect();
     let line = format!(
-        "{} in {seconds:.1} s; {} requests, {} tokens, {denials} denied",
+        "{} in {seconds:.1} s; {}, {}, {denials} denied",
         counts.join(", "),
-        spent.turns,
-        spent.tokens
+        counted(spent.turns, "request"),
+        counted(spent.tokens, "token")
     );
     print::note(&painter.paint(Style::Bold, &line));
     let widest = outcomes.iter().map(|o| o.name.len()).max().unwrap_or(0);

@@ -89,6 +89,12 @@ fn a_read_grant_opens_a_secret_and_a_denial_closes_a_file() {
         (Some(0), "the secret\n"),
         "{output:#?}"
     );
+    assert!(!output.stderr.contains("there is nothing"), "{output:#?}");
+    let slip = ["--allow-read", "~/.ssh/kye"];
+    let output = bash(&env, &slip, "true");
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let warned = "codex: warning: there is nothing at '~/.ssh/kye'";
+    assert!(output.stderr.contains(warned), "{output:#?}");
     let output = bash(&env, &flags, "cat \"$HOME/.ssh/other\"");
     assert_ne!(output.code, Some(0), "{output:#?}");
 
