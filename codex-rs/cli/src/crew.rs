@@ -13,7 +13,6 @@ use codex_core::store::{Header, Store};
 use codex_protocol::event::{Event, ItemDetails};
 use codex_protocol::model::{Item, Model, ModelStream, Prompt, ReasoningEffort};
 use codex_protocol::permission::{NeverAsk, Permissions};
-use codex_protocol::policy::{Grant, GrantSource, Right};
 use codex_protocol::record::Recorder;
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::private;
@@ -85,23 +84,13 @@ impl Crew {
         model: Option<(Arc<dyn Model>, String)>,
         effort: Option<ReasoningEffort>,
     ) -> Result<Self, Failure> {
-        let mut policy = main.permissions.policy().clone();
+        let policy = main.permissions.policy();
         let directory = match policy.profile() {
             SecurityProfile::WorkspaceWrite | SecurityProfile::Trusted => {
                 Some(Directory::new().or_fail(Kind::Work)?)
             }
             SecurityProfile::Offline | SecurityProfile::NetReadOnly => None,
         };
-        if let (Some(directory), SecurityProfile::WorkspaceWrite) = (&directory, policy.profile()) {
-            // For agents and for the git that serves them. The main agent's own permissions are
-            // without it: no command of its may put something where codex makes directories.
-            let mut own = policy.own().clone();
-            own.grants.push(Grant {
-                right: Right::Write(directory.path.clone()),
-                source: GrantSource::Internal,
-            });
-            policy = policy.with_own(own);
-        }
         let fitter = Arc::new(Fitter {
             base: wanted.base,
             model,
@@ -121,9 +110,9 @@ impl Crew {
             restarts: RestartPolicy::default(),
         };
         let manager = SubAgentManager::new(equipment, main.cancel);
-        let permissions = main.permissions.with_policy(policy.clone());
-        let rights = Rights::new(policy, Selection::All, Selection::All, main.budget);
-        let (standing, mailbox) = manager.main(rights, permissions, Ledger::root(main.budget));
+        let rights = Rights::new(policy.clone(), Selection::All, Selection::All, main.budget);
+        let (standing, mailbox) =
+            manager.main(rights, main.permissions.clone(), Ledger::root(main.budget));
         Ok(Self {
             manager,
             main: standing,

@@ -201,7 +201,12 @@ impl SubAgentManager {
             kept.extend(workbench.temp.clone());
             bounds.writes = Some(kept);
         }
+        let rights = match &directory {
+            Some(directory) => asked_for.with_own_place(directory),
+            None => asked_for.clone(),
+        };
         Ok(Place {
+            rights,
             bounds,
             workbench: Arc::new(workbench),
             worktree,
@@ -211,6 +216,8 @@ impl SubAgentManager {
 
 /// Where an agent works.
 pub(crate) struct Place {
+    /// What it may do at most.
+    pub(crate) rights: Rights,
     /// The most that it gets there.
     pub(crate) bounds: RightsRequest,
     pub(crate) workbench: Arc<Workbench>,

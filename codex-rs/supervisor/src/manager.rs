@@ -120,8 +120,6 @@ pub enum Writes {
 struct Granted {
     path: AgentPath,
     authorized: Authorized<AgentSpawn>,
-    /// What it may do at most, wherever it works.
-    rights: Rights,
     ledger: Arc<Ledger>,
     slot: Slot,
     place: Place,
@@ -332,7 +330,6 @@ impl SubAgentManager {
         let granted = Granted {
             path,
             authorized,
-            rights: asked_for,
             ledger,
             slot,
             place,
@@ -356,12 +353,11 @@ impl SubAgentManager {
         let Granted {
             path,
             authorized,
-            rights: asked_for,
             ledger,
             slot,
             place,
         } = granted;
-        let narrowed = asked_for.narrow(&place.bounds);
+        let narrowed = place.rights.narrow(&place.bounds);
         let rights = narrowed.rights;
         for refusal in &narrowed.refused {
             self.record_refusal(&parent.permissions, refusal, authorized.request())?;

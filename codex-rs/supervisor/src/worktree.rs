@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use codex_core::command::{CommandError, SHARED_MEMORY, Workbench};
 use codex_protocol::permission::{NotPermitted, Permissions};
-use codex_protocol::policy::{GrantSource, Right};
 use codex_protocol::record::RecordError;
 use codex_protocol::request::ProcessSpawn;
 use codex_sandbox::spawn::{Outcome, SpawnError};
@@ -46,7 +45,7 @@ pub struct Worktree {
     workspace: PathBuf,
     store: PathBuf,
     place: PathBuf,
-    /// What is this agent's of what the run made for its agents.
+    /// What was made for this agent.
     directory: PathBuf,
     scratch: PathBuf,
     temp: PathBuf,
@@ -256,21 +255,6 @@ impl Worktree {
             .map(drop)
     }
 
-    /// `permissions` without what the run made for its other agents: git runs the filters that a
-    /// repository is configured with.
-    fn confined(&self, permissions: &Permissions) -> Permissions {
-        let policy = permissions.policy();
-        let mut own = policy.own().clone();
-        for grant in &mut own.grants {
-            if let (Right::Write(tree), GrantSource::Internal) = (&mut grant.right, grant.source)
-                && self.directory.starts_with(&*tree)
-            {
-                tree.clone_from(&self.directory);
-            }
-        }
-        permissions.with_policy(policy.with_own(own))
-    }
-
     async fn git(
         &self,
         permissions: &Permissions,
@@ -301,7 +285,9 @@ impl Worktree {
         };
         let detail =
             json!({ "phase": "intent", "argv": shown, "script": "codex's own, for git worktrees" });
-        let permissions = &self.confined(permissions);
+        // The agent's place is not its parent's to write otherwise, and no other agent's is now.
+        let policy = permissions.policy().with_own_place(&self.directory);
+        let permissions = &permissions.with_policy(policy);
         let recorded =
             permissions
                 .require(request, Some(detail))

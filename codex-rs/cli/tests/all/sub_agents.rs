@@ -1,6 +1,7 @@
 //! `codex exec --sub-agents`: a model that starts agents of its own.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use codex_test_support::{Item, Reply, TestEnv, json_lines, marker, run};
@@ -144,6 +145,104 @@ fn no_command_steers_where_codex_makes_an_agents_directory() {
         tried.contains("tried") && !tried.contains("WROTE"),
         "{tried}"
     );
+}
+
+#[test]
+fn an_agents_agent_that_writes_has_its_changes_taken_over_twice() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    spawn("s", "mid", "general", json!({})),
+                    call("w", "wait_agent", json!({})),
+                    says("All done."),
+                ],
+            ),
+            (
+                "mid",
+                vec![
+                    spawn(
+                        "s",
+                        "helper",
+                        "code",
+                        // Without these it would get all that is left.
+                        json!({ "max_turns": 9, "max_tokens": 100_000 }),
+                    ),
+                    call("w", "wait_agent", json!({})),
+                    says("It is done."),
+                ],
+            ),
+            (
+                "helper",
+                vec![
+                    Reply::responses(vec![patch("p", "*** Update File: f.txt\n@@\n-old\n+new\n")]),
+                    says("Changed f.txt."),
+                ],
+            ),
+        ],
+    );
+    let task = marker("lead");
+    exec_json(
+        &env,
+        &["--sub-agents", "--profile", "workspace-write", &task],
+    );
+    let answers = outputs(&server.turns_of("mid").pop().unwrap());
+    assert!(answers[1].1.contains("merged: f.txt"), "{answers:?}");
+    assert_eq!(env.read("f.txt"), "new\n");
+}
+
+#[test]
+fn the_place_of_agents_is_no_right_that_an_agent_can_be_given() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    spawn("s", "helper", "code", json!({})),
+                    call("w", "wait_agent", json!({})),
+                ],
+            ),
+            (
+                "helper",
+                vec![Reply::responses(vec![shell("pwd", "pwd")]), says("done")],
+            ),
+            ("x", vec![says("never asked")]),
+        ],
+    );
+    let place = env.root().join("run");
+    let task = marker("lead");
+    let mut command = exec(
+        &env,
+        &["--sub-agents", "--profile", "workspace-write", &task],
+    );
+    let mut started = Started::new(&mut command, &place);
+    eventually("the helper says where it works", || {
+        server.turns_of("helper").len() == 2
+    });
+    let answers = outputs(&server.turns_of("helper")[1]);
+    let work = answers[0].1.lines().find(|line| line.ends_with("/work"));
+    let own = Path::new(work.unwrap()).parent().unwrap();
+    let root = own.parent().unwrap();
+    for path in [root, own] {
+        let more = json!({ "allow_write": [path] });
+        server.push_to("lead", spawn("asks", "x", "general", more));
+    }
+    server.push_to("lead", says("I stay as I am."));
+    assert_eq!(started.code(), Some(0));
+    let rights: Vec<Value> = denied(&env)
+        .iter()
+        .filter(|r| r["rule"] == "agent.rights")
+        .map(|r| r["detail"]["right"].clone())
+        .collect();
+    assert_eq!(rights, ["write", "write"]);
+    assert!(server.turns_of("x").is_empty());
 }
 
 #[test]
