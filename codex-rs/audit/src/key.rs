@@ -59,12 +59,24 @@ pub(crate) fn load(path: &Path) -> Result<Option<PrivateKey>, Fault> {
 }
 
 fn create(path: &Path) -> Result<PrivateKey, Fault> {
+    create_by(path, sys::link)
+}
+
+/// `link` gives a file a second name, or says that the file system knows none.
+fn create_by(
+    path: &Path,
+    link: impl FnOnce(&Path, &Path) -> io::Result<bool>,
+) -> Result<PrivateKey, Fault> {
     let (key, made) = write_new(path)?;
-    // A link, and no rename: of two processes that do this, the second must not win.
-    let linked = fs::hard_link(&made, path);
+    // A link, and no rename: of two processes that do this, the second must not win. Neither does
+    // it where the file is written at its place, which another process can see half done there.
+    let placed = link(&made, path).and_then(|linked| match linked {
+        true => Ok(()),
+        false => write(path, &key),
+    });
     // It has its place, or is not wanted; a file left over does no harm.
     let _ = fs::remove_file(&made);
-    match linked {
+    match placed {
         Ok(()) => {
             sync_parent(path).map_err(|e| fault(path, &e))?;
             Ok(key)
@@ -74,6 +86,13 @@ fn create(path: &Path) -> Result<PrivateKey, Fault> {
         }
         Err(e) => Err(fault(path, &e)),
     }
+}
+
+/// Writes the key into a file that was not there.
+fn write(path: &Path, key: &PrivateKey) -> io::Result<()> {
+    let mut file = sys::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
+    file.write_all(format!("{}\n", key.to_text()).as_bytes())?;
+    file.sync_all()
 }
 
 /// A new key, in a file beside `path`.
@@ -89,9 +108,7 @@ pub(crate) fn write_new(path: &Path) -> Result<(PrivateKey, PathBuf), Fault> {
         }
         // What a killed process of this number left.
         let _ = fs::remove_file(&made);
-        let mut file = sys::private(OpenOptions::new().write(true).create_new(true)).open(&made)?;
-        file.write_all(format!("{}\n", key.to_text()).as_bytes())?;
-        file.sync_all()
+        write(&made, &key)
     };
     written().map_err(|e| fault(path, &e))?;
     Ok((key, made))
@@ -113,5 +130,22 @@ fn fault(path: &Path, error: &io::Error) -> Fault {
     Fault::Key {
         file: path.to_owned(),
         cause: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_have_one_name_a_key_is_made_once_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let first = create_by(&path, |_, _| Ok(false)).unwrap();
+        let second = create_by(&path, |_, _| Ok(false)).unwrap();
+        assert_eq!(first.to_text(), second.to_text());
+        let loaded = load_or_create(&path).unwrap();
+        assert_eq!(first.to_text(), loaded.to_text());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

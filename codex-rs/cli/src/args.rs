@@ -14,14 +14,15 @@ use codex_sandbox::report::Level;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Examples:
-  codex demo                                         watch it fix a bug, without a key or a network
+  codex demo                                 watch it fix a bug, without a key
   codex exec --profile workspace-write 'make the tests pass'
-  codex sandbox -- npm test                          run any command, offline and read-only
-  codex audit show --denied                          what was denied, and why
-  codex policy check read ~/.ssh/id_ed25519          ask the gate
+  codex sandbox -- npm test                  run a command offline, read-only
+  codex audit show --denied                  what was denied, and why
+  codex policy check read ~/.ssh/id_ed25519  ask the gate
 
-Offline and read-only unless --profile says otherwise. Every denial is in the audit log; refused
-reads of commands are enforced, and in it with --audit-reads denied."
+Offline and read-only unless --profile says otherwise. Every denial is in the
+audit log; refused reads of commands are enforced, and in it with
+--audit-reads denied."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -226,11 +227,13 @@ pub(crate) struct Man {
 #[command(after_help = "Examples:
   codex exec 'explain what this project does'
   git diff | codex exec 'review this change'
-  codex exec --json --profile workspace-write 'fix the failing test' > events.ndjson
+  codex exec --json --profile workspace-write 'fix the test' > events.ndjson
   codex exec resume --last 'now add a test for it'
 
-stdin is read when PROMPT is missing or '-', and added to PROMPT when it is piped.
-Exit: 0 done, 1 the work failed, 2 usage, 3 refused by policy, 4 the profile cannot be enforced here, 130 interrupted.")]
+stdin is read when PROMPT is missing or '-', and added to PROMPT when it is
+piped.
+Exit: 0 done, 1 the work failed, 2 usage, 3 refused by policy, 4 the profile
+cannot be enforced here, 130 interrupted.")]
 pub(crate) struct Exec {
     #[command(subcommand)]
     pub(crate) resume: Option<ExecCommand>,
@@ -338,11 +341,13 @@ pub(crate) enum Agents {
   codex agents run plan.toml --profile workspace-write --max-concurrent 4
   codex agents run plan.toml --json > events.ndjson
 
-A plan is a TOML file of [[agent]] tables: name, task, and if you like type, after, retries, profile and
-budget (docs/agents.md). Agents that write do so in a git worktree each; what they changed is taken over
-in the plan's order, and what does not fit is kept and told.
-Exit: 0 all done and taken over, 1 an agent failed or its changes did not fit, 2 usage, 3 refused by policy,
-4 the profile cannot be enforced here, 130 interrupted.")]
+A plan is a TOML file of [[agent]] tables: name, task, and if you like type,
+after, retries, profile and budget (docs/agents.md). Agents that write do so in
+a git worktree each; what they changed is taken over in the plan's order, and
+what does not fit is kept and told.
+Exit: 0 all done and taken over, 1 an agent failed or its changes did not fit,
+2 usage, 3 refused by policy, 4 the profile cannot be enforced here,
+130 interrupted.")]
 pub(crate) struct AgentsRun {
     /// A plan (a file that ends in .toml), or a task
     #[arg(value_name = "PLAN.toml|TASK")]
@@ -413,10 +418,11 @@ pub(crate) enum OnFailureWord {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   codex agents list
-  codex agents list --profile workspace-write    what each type gets under that profile
+  codex agents list --profile workspace-write    what each type gets there
   codex agents list --json | jq '.agents[] | {name, origin}'
 
-Your own types are files in ~/.codex/agents; a project's, in .codex/agents, only narrow.")]
+Your own types are files in ~/.codex/agents; a project's, in .codex/agents,
+only narrow.")]
 pub(crate) struct AgentsList {
     /// Print one JSON document
     #[arg(long)]
@@ -434,9 +440,10 @@ pub(crate) struct AgentsList {
   codex sandbox --profile net-read-only --allow-write . -- npm install
   codex sandbox --report json --timeout 60 -- ./build.sh
 
-Exit: the command's own; 2 usage or configuration, 3 the run was refused or its record cannot be written,
-124 timeout, 125 the sandbox could not be set up, 126 the program was denied, 127 it was not found,
-128+N it was ended by signal N. When the command ends, all it started ends.")]
+Exit: the command's own; 2 usage or configuration, 3 the run was refused or its
+record cannot be written, 124 timeout, 125 the sandbox could not be set up,
+126 the program was denied, 127 it was not found, 128+N it was ended by
+signal N. When the command ends, all it started ends.")]
 pub(crate) struct Sandbox {
     #[command(flatten)]
     pub(crate) grants: Grants,
@@ -450,7 +457,7 @@ pub(crate) struct Sandbox {
     pub(crate) max_memory: Option<u64>,
 
     /// Limit how many processes there are at a time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_procs: Option<u32>,
 
     /// Whether to record refused reads as they happen
@@ -693,7 +700,7 @@ pub(crate) struct ConfigShow {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   codex doctor
-  codex doctor --profile workspace-write && codex exec --profile workspace-write 'fix the test'
+  codex doctor -p workspace-write && codex exec -p workspace-write 'fix it'
   codex doctor --json
 
 Exit: 0 the chosen profile can be enforced here, 4 it cannot.")]

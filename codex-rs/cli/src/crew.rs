@@ -1,9 +1,9 @@
 //! The sub-agents of a run: what each is made of, and how what they do is shown.
 
 use std::env;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use codex_core::agents_md;
@@ -85,13 +85,11 @@ impl Crew {
         effort: Option<ReasoningEffort>,
     ) -> Result<Self, Failure> {
         let policy = main.permissions.policy();
-        let directory = match (&main.workbench.temp, policy.profile()) {
-            (Some(temp), _) => Directory::Below(temp.join("agents")),
-            (None, SecurityProfile::Trusted) => {
-                let own = setup::private_temp().or_fail(Kind::Work)?;
-                Directory::Own(own.path().to_owned(), Mutex::new(Some(own)))
+        let directory = match policy.profile() {
+            SecurityProfile::WorkspaceWrite | SecurityProfile::Trusted => {
+                Some(Directory::new().or_fail(Kind::Work)?)
             }
-            (None, _) => Directory::None,
+            SecurityProfile::Offline | SecurityProfile::NetReadOnly => None,
         };
         let fitter = Arc::new(Fitter {
             base: wanted.base,
@@ -100,7 +98,6 @@ impl Crew {
             recordings: wanted.recordings,
             ephemeral: wanted.ephemeral,
             directory,
-            keep: AtomicBool::new(false),
         });
         let equipment = Equipment {
             outfitter: Arc::clone(&fitter) as _,
@@ -123,11 +120,14 @@ impl Crew {
             fitter,
         })
     }
+}
 
-    /// Whether the run's temporary directories have to stay, because something of an agent's is
-    /// nowhere else.
-    pub(crate) fn keeps_directories(&self) -> bool {
-        self.fitter.keep.load(Ordering::Relaxed)
+impl Drop for Crew {
+    fn drop(&mut self) {
+        // Now, and not with the last agent's task, which may end after everything else.
+        if let Some(directory) = &self.fitter.directory {
+            drop(directory.take());
+        }
     }
 }
 
@@ -154,14 +154,43 @@ pub(crate) fn catalog(global: &Global, base: &Base) -> Result<(Catalog, Definiti
     Ok((Catalog::new(kinds), all))
 }
 
-/// Where agents get directories of their own.
-enum Directory {
-    /// Below the run's private temporary directory.
-    Below(PathBuf),
-    /// In one made for this.
-    Own(PathBuf, Mutex<Option<tempfile::TempDir>>),
-    /// Nowhere: the run writes nothing.
-    None,
+/// Where agents that write get directories of their own: apart from the run's other temporary
+/// files, since commands write those and codex would follow a link among them.
+struct Directory {
+    path: PathBuf,
+    /// Removed when it is dropped.
+    own: Mutex<Option<tempfile::TempDir>>,
+}
+
+impl Directory {
+    fn new() -> io::Result<Self> {
+        let own = setup::private_temp()?;
+        Ok(Self {
+            path: own.path().canonicalize()?,
+            own: Mutex::new(Some(own)),
+        })
+    }
+
+    fn take(&self) -> Option<tempfile::TempDir> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.take()
+    }
+
+    /// Makes a directory of this name, or of this name with a number, that was not there: what an
+    /// earlier agent left is not another's.
+    fn make(&self, name: &str) -> io::Result<PathBuf> {
+        let mut directory = self.path.join(name);
+        let mut number = 1_u32;
+        loop {
+            match fs::create_dir(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    number += 1;
+                    directory = self.path.join(format!("{name}~{number}"));
+                }
+                made => return made.map(|()| directory),
+            }
+        }
+    }
 }
 
 /// Makes the parts of agents' sessions.
@@ -171,8 +200,8 @@ struct Fitter {
     effort: Option<ReasoningEffort>,
     recordings: Recordings,
     ephemeral: bool,
-    directory: Directory,
-    keep: AtomicBool,
+    /// Where the run writes nothing there is none.
+    directory: Option<Directory>,
 }
 
 /// The name of an agent's recording and directory: its path below the main agent.
@@ -278,24 +307,19 @@ impl Outfitter for Fitter {
     }
 
     fn directory(&self, path: &AgentPath) -> io::Result<Option<PathBuf>> {
-        let above = match &self.directory {
-            Directory::Below(directory) => directory.clone(),
-            Directory::Own(path, _) => path.clone(),
-            Directory::None => return Ok(None),
+        let Some(own) = &self.directory else {
+            return Ok(None);
         };
-        let directory = above.join(file_name(path));
+        let directory = own.make(&file_name(path))?;
         for below in Worktree::directories(&directory) {
             private::directory(&below)?;
         }
-        directory.canonicalize().map(Some)
+        Ok(Some(directory))
     }
 
     fn keep_directories(&self) {
-        self.keep.store(true, Ordering::Relaxed);
-        if let Directory::Own(_, own) = &self.directory {
-            let own = own.lock().unwrap_or_else(PoisonError::into_inner).take();
-            own.map(tempfile::TempDir::keep);
-        }
+        let own = self.directory.as_ref().and_then(Directory::take);
+        own.map(tempfile::TempDir::keep);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The proxy of a run that may reach hosts: its directory, its variables, its start and its end.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,18 +13,22 @@ use codex_http::{TrustRoots, Upstream};
 use codex_protocol::decision::Effect;
 use codex_protocol::gate;
 use codex_protocol::hosts::{HostRule, PRESETS, READ_POSTS};
-use codex_protocol::permission::Permissions;
+use codex_protocol::permission::{NotPermitted, Permissions};
 use codex_protocol::policy::{Grant, GrantSource, Policy, Right};
 use codex_protocol::record::RecordError;
 use codex_protocol::request::{FileRead, FileWrite, Requested as _, WriteKind};
 use codex_protocol::security_profile::SecurityProfile;
+use serde_json::json;
 
-use crate::args::Grants;
+use crate::args::{ColorChoice, Grants};
 use crate::failure::{Failure, Kind, OrFail as _};
+use crate::print;
 use crate::provider;
 
 /// The temporary directory below the run's own.
 const TEMP_DIRECTORY: &str = "tmp";
+/// The file of cargo's settings in its home.
+const CARGO_CONFIG: &str = "config.toml";
 /// The most bytes of a person's cargo configuration that are taken along.
 const LARGEST_CARGO_CONFIG: u64 = 1 << 20;
 
@@ -37,6 +42,8 @@ pub(crate) struct Egress {
     temp: PathBuf,
     variables: Vec<(OsString, OsString)>,
     pass: Pass,
+    /// The person's cargo configuration, and where commands of the run have it.
+    cargo_config: Option<(PathBuf, PathBuf)>,
     /// Removed when the run ends.
     _kept: tempfile::TempDir,
 }
@@ -80,10 +87,15 @@ impl Egress {
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect();
         let cargo = CACHES.iter().find(|cache| cache.variable == "CARGO_HOME");
+        let mut cargo_config = None;
         if let Some(cargo) = cargo.filter(|cache| moved(cache)) {
             let to = directory.join(CACHE_DIRECTORY).join(cargo.directory);
-            take_cargo_config(policy, environment, cargo, &to)
-                .map_err(|e| failed("prepare cargo's directory", e))?;
+            fs::create_dir(&to).map_err(|e| failed("prepare cargo's directory", e))?;
+            let from = cache_path(policy, environment, cargo).and_then(|from| {
+                let workspace = &policy.own().places.workspace;
+                paths::resolve(workspace, &from.join(CARGO_CONFIG)).ok()
+            });
+            cargo_config = from.map(|from| (from, to.join(CARGO_CONFIG)));
         }
         let audits = |g: &Grant| matches!(&g.right, Right::ReadPost(name) if name == "npm-audit");
         if !policy.own().grants.iter().any(audits) {
@@ -98,6 +110,7 @@ impl Egress {
             variables,
             pass,
             directory,
+            cargo_config,
             _kept: kept,
         })
     }
@@ -135,7 +148,11 @@ impl Egress {
     }
 
     /// Serves, under these rights.
-    pub(crate) fn start(&mut self, permissions: &Permissions) -> Result<(), Failure> {
+    pub(crate) fn start(
+        &mut self,
+        permissions: &Permissions,
+        color: ColorChoice,
+    ) -> Result<(), Failure> {
         let Some(listener) = self.listener.take() else {
             return Ok(());
         };
@@ -145,6 +162,17 @@ impl Egress {
         let proxy = Proxy::start(listener, Arc::new(permissions.clone()), options)
             .or_fail(Kind::CannotEnforce)?;
         self.proxy = Some(proxy);
+        if let Some((from, to)) = self.cargo_config.take() {
+            let taken = take_cargo_config(permissions, &from, &to)?;
+            if let Err(why) = taken {
+                let from = permissions.recorder().mask(&from.to_string_lossy());
+                let why = format!(
+                    "cargo's settings in '{}' have no effect on this run's commands: {why}",
+                    print::with_home(&from)
+                );
+                print::warning(color, &why);
+            }
+        }
         Ok(())
     }
 
@@ -185,28 +213,44 @@ fn may_write(policy: &Policy, environment: &[(OsString, OsString)], cache: &Cach
 }
 
 /// Copies the person's cargo configuration, which says which registries stand for which, into a
-/// cargo home of the run's own. Its credentials stay where they are.
+/// cargo home of the run's own. Its credentials stay where they are. Gives why it was not copied,
+/// for a run that goes on without it.
 fn take_cargo_config(
-    policy: &Policy,
-    environment: &[(OsString, OsString)],
-    cargo: &Cache,
+    permissions: &Permissions,
+    from: &Path,
     to: &Path,
-) -> std::io::Result<()> {
-    fs::create_dir(to)?;
-    let Some(from) = cache_path(policy, environment, cargo) else {
-        return Ok(());
-    };
-    let Ok(path) = paths::resolve(&policy.own().places.workspace, &from.join("config.toml")) else {
-        return Ok(());
-    };
-    let read = FileRead { path };
-    let allowed = gate::decide(policy, read.view()).effect == Effect::Allow;
-    match fs::metadata(&read.path) {
-        Ok(found) if allowed && found.is_file() && found.len() <= LARGEST_CARGO_CONFIG => {
-            fs::write(to.join("config.toml"), fs::read(&read.path)?)
-        }
-        _ => Ok(()),
+) -> Result<Result<(), String>, Failure> {
+    if fs::symlink_metadata(from).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+        return Ok(Ok(()));
     }
+    let read = FileRead {
+        path: from.to_owned(),
+    };
+    let detail = json!({ "phase": "intent", "for": "a cargo home of the run's own" });
+    match permissions.require_unasked(read, Some(detail)) {
+        Ok(_) => Ok(copy(from, to)),
+        Err(NotPermitted::Denied { decision, .. }) => Ok(Err(decision.explanation())),
+        Err(NotPermitted::NoRecord(error)) => Err(Failure::refused(error)),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    // Before it is opened: a pipe would wait for whoever writes it.
+    let found = fs::metadata(from).map_err(|e| e.to_string())?;
+    if !found.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let mut text = Vec::new();
+    File::open(from)
+        .and_then(|file| file.take(LARGEST_CARGO_CONFIG + 1).read_to_end(&mut text))
+        .map_err(|e| e.to_string())?;
+    if text.len() as u64 > LARGEST_CARGO_CONFIG {
+        return Err(format!(
+            "it is larger than {} MiB",
+            LARGEST_CARGO_CONFIG >> 20
+        ));
+    }
+    fs::write(to, text).map_err(|e| e.to_string())
 }
 
 /// What flags or the configuration say about hosts, as rights.
@@ -389,7 +433,9 @@ mod tests {
         let shown = Arc::new(Shown(Mutex::default()));
         let mut egress = Egress::listen(&policy, &[]).unwrap();
         assert!(egress.lost().is_none());
-        egress.start(&permissions(policy, &log, &shown)).unwrap();
+        egress
+            .start(&permissions(policy, &log, &shown), ColorChoice::Never)
+            .unwrap();
         let answer = get(&egress, "evil.test");
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
         let denied = ["approval.never GET http://evil.test/"];
@@ -419,7 +465,18 @@ mod tests {
         fs::write(home.join(".cargo/credentials.toml"), "secret").unwrap();
         let environment = [("UV_CACHE_DIR".into(), home.join("project/uv").into())];
 
-        let egress = Egress::listen(&policy(&home, Vec::new()), &environment).unwrap();
+        let own = policy(&home, Vec::new());
+        let mut egress = Egress::listen(&own, &environment).unwrap();
+        let log = Arc::new(Log {
+            entries: Mutex::default(),
+            most: 9,
+        });
+        let shown = Arc::new(Shown(Mutex::default()));
+        egress
+            .start(&permissions(own, &log, &shown), ColorChoice::Never)
+            .unwrap();
+        let read = format!("fs.read {}", home.join(".cargo/config.toml").display());
+        assert_eq!(*log.entries.lock().unwrap(), [read]);
         let cargo = value(&egress, "CARGO_HOME").unwrap();
         assert!(cargo.starts_with(&egress.directory));
         let taken = fs::read_to_string(cargo.join("config.toml")).unwrap();

@@ -1,6 +1,6 @@
 //! `codex exec`: one task without asking.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -74,11 +74,22 @@ fn go(
         replay: flags.replay.clone(),
         record: flags.record.clone(),
     };
+    if flags.sub_agents {
+        recordings.check_directories()?;
+    }
     let schema = flags
         .output_schema
         .as_deref()
         .map(read_schema)
         .transpose()?;
+    if let Some(file) = &flags.output_last_message {
+        check_writable(file).map_err(|e| {
+            Failure::usage(format!(
+                "the last message cannot be written to '{}': {e}",
+                file.display()
+            ))
+        })?;
+    }
     let prompt = read_prompt(prompt)?;
     let directory = base.codex_home.join("sessions");
     let resumed = match which {
@@ -87,6 +98,13 @@ fn go(
         Which::Id(id) => Some(Store::resume(&directory, Some(id)).or_fail(Kind::Usage)?),
     };
     warn_without_git(global, flags, &base);
+    if flags.sub_agents && base.policy.reaches_hosts() {
+        print::warning(
+            global.color,
+            "this run reaches hosts, and agents do not in this version: agents that the model starts can read and \
+             patch files here, but start no command",
+        );
+    }
 
     let session = resumed.as_ref().map_or_else(
         || SessionId::new(setup::new_id()),
@@ -109,7 +127,12 @@ fn go(
     )?;
     watched.connect(&setup.permissions)?;
     let earlier = resumed.as_ref().map(|(_, stored)| &stored.header);
-    let chosen = provider::choose(&base, &recordings.of("main"), earlier, &setup.permissions)?;
+    let mut own = recordings.of("main");
+    if flags.sub_agents {
+        // The model is the agents' too, and what they say has files of its own.
+        own.record = None;
+    }
+    let chosen = provider::choose(&base, &own, earlier, &setup.permissions)?;
     check_level(global, &setup)?;
 
     if !flags.json {
@@ -234,10 +257,14 @@ pub(crate) fn converse(
             budget: budget(&conversation.limits),
         };
         let side = Some((Arc::clone(&shared), conversation.chosen.model_name.clone()));
+        let own = provider::Chosen {
+            model: Box::new(SharedModel(shared)),
+            model_name: conversation.chosen.model_name.clone(),
+            effort: conversation.chosen.effort,
+        };
+        let own = provider::recorded(own, &wanted.recordings.of("main"))?;
         let made = Crew::new(wanted, main, side, conversation.chosen.effort)?;
-        model = made
-            .manager
-            .meter(Box::new(SharedModel(shared)), &made.main.ledger);
+        model = made.manager.meter(own.model, &made.main.ledger);
         equipped.tools = made
             .manager
             .equip(equipped.tools, &made.main, &made.mailbox);
@@ -291,9 +318,6 @@ pub(crate) fn converse(
     });
     // A resolver that hangs in its own thread must not keep us from ending.
     runtime.shutdown_background();
-    if crew.is_some_and(|crew| crew.keeps_directories()) {
-        kept.keep_directory();
-    }
     ended
 }
 
@@ -427,6 +451,23 @@ fn read_prompt(argument: Option<String>) -> Result<String, Failure> {
         return Err(Failure::usage("the task is empty"));
     }
     Ok(prompt)
+}
+
+/// Whether something can be written there, before anything is spent on it. Leaves there what was.
+fn check_writable(file: &Path) -> io::Result<()> {
+    match fs::metadata(file) {
+        // A link to what is not there yet: trying would leave something.
+        Err(_) if file.is_symlink() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().write(true).create_new(true).open(file)?;
+            fs::remove_file(file)
+        }
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => OpenOptions::new().write(true).open(file).map(drop),
+        // Whoever reads from a pipe would see it end.
+        Ok(_) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 fn read_schema(path: &Path) -> Result<OutputSchema, Failure> {

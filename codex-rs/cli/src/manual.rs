@@ -43,6 +43,8 @@ pub(crate) fn page(args: &Man) -> Result<ExitCode, Failure> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command)
         .title(name)
+        // A command below the first has no version of its own.
+        .source(format!("codex {}", env!("CARGO_PKG_VERSION")))
         .render(&mut page)
         .or_fail(Kind::Work)?;
     print_whole(&page);

@@ -58,6 +58,19 @@ impl Recordings {
             record: file(&self.record),
         }
     }
+
+    /// Refuses what is no directory where there are several agents.
+    pub(crate) fn check_directories(&self) -> Result<(), Failure> {
+        for directory in [&self.replay, &self.record].into_iter().flatten() {
+            if !directory.is_dir() {
+                return Err(Failure::usage(format!(
+                    "'{}' is not a directory: agents have a recording each, NAME.ndjson in one directory",
+                    directory.display()
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Chooses the model. A resumed session goes on with its own unless this run names another.

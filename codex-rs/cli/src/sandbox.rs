@@ -149,6 +149,11 @@ fn start(
     let ended = match ended {
         Err(SpawnError::NoRecord(error)) => return Err(Failure::refused(error)),
         Ok(Outcome::Ended) => Ok(TERMINATED),
+        Ok(end @ Outcome::TimedOut) => {
+            let why = "the command was ended: its time was up (--timeout)";
+            print::error(global.color, &Failure::work(why));
+            Ok(end.status())
+        }
         Ok(end) => Ok(end.status()),
         Err(error) => Err(error),
     };

@@ -2,10 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use codex_audit::detail::Detail;
+use codex_audit::mask::Masker;
 use codex_audit::note::PublicKey;
 use codex_audit::writer::{AuditLog, Options, Rotation};
 use codex_core::command::{SHARED_MEMORY, Workbench};
@@ -271,6 +273,7 @@ impl Base {
             layer.grants.extend(egress::every_preset());
         }
         add_grants(&mut layer, grants, GrantSource::CommandLine, &here)?;
+        warn_of_missing(global, &layer);
         let policy = match rights.bound {
             // What an administrator allows at most is the outermost layer: no grant reaches
             // beyond it.
@@ -352,6 +355,25 @@ fn add_grants(
     Ok(())
 }
 
+/// Tells of reads that were granted by a flag and are of nothing: a slip of the pen mostly.
+fn warn_of_missing(global: &Global, layer: &Layer) {
+    for grant in &layer.grants {
+        let (Right::Read(path), GrantSource::CommandLine) = (&grant.right, grant.source) else {
+            continue;
+        };
+        let found = std::fs::symlink_metadata(path);
+        if found.is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            let masker = Masker::new(layer.places.home.as_deref());
+            let path = masker.mask(&path.to_string_lossy()).into_owned();
+            let text = format!(
+                "there is nothing at '{}' to allow the reading of (--allow-read)",
+                print::with_home(&path)
+            );
+            print::warning(global.color, &text);
+        }
+    }
+}
+
 /// A run that can act: the log is open, what widens it is recorded.
 pub(crate) struct Setup {
     /// What the run asks before it acts.
@@ -388,15 +410,10 @@ pub(crate) struct Kept {
     /// Once the log is open.
     ending: Option<Ending>,
     /// Removed when the run ends.
-    temp: Option<tempfile::TempDir>,
+    _temp: Option<tempfile::TempDir>,
 }
 
 impl Kept {
-    /// Leaves the private temporary directory where it is.
-    pub(crate) fn keep_directory(self) {
-        self.temp.map(tempfile::TempDir::keep);
-    }
-
     /// As [`Setup::lost`].
     pub(crate) fn lost(&self) -> impl Future<Output = RecordError> + use<> {
         let lost = self.egress.as_ref().and_then(Egress::lost);
@@ -498,7 +515,7 @@ impl Bench {
             kept: Kept {
                 egress,
                 ending: None,
-                temp,
+                _temp: temp,
             },
         })
     }
@@ -550,7 +567,8 @@ impl Setup {
             agent_type: AgentType::main(),
             profile: policy.profile(),
         };
-        record_widening(global, &log, &subject, policy.own())?;
+        let configured = &base.loaded.config.rights.pass_env;
+        record_widening(global, &log, &subject, policy.own(), configured)?;
         let items = Arc::new(Items::new(watch.sink, watch.first_step));
         let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
         let approver = Arc::new(NeverAsk);
@@ -560,7 +578,7 @@ impl Setup {
             color: global.color,
         });
         if let Some(egress) = &mut kept.egress {
-            egress.start(&permissions)?;
+            egress.start(&permissions, global.color)?;
         }
         Ok(Self {
             permissions,
@@ -623,12 +641,14 @@ pub(crate) fn private_temp() -> std::io::Result<tempfile::TempDir> {
 }
 
 /// Records a profile other than the default, each grant, and an accepted lower level: what a run
-/// was given stands in the log before what it did with it.
+/// was given stands in the log before what it did with it. `configured` are the variables that the
+/// person's configuration passes.
 fn record_widening(
     global: &Global,
     log: &AuditLog,
     subject: &Subject,
     layer: &Layer,
+    configured: &[String],
 ) -> Result<(), Failure> {
     let record = |target: String, rule: &str, reason: String| {
         let entry = Entry {
@@ -654,6 +674,17 @@ fn record_widening(
             format!("{profile} profile: chosen for this run"),
         )?;
     }
+    let granted = |kind: &str, what: &str, source: GrantSource| {
+        let source = match source {
+            GrantSource::UserConfig => "the person's configuration",
+            _ => "the command line",
+        };
+        record(
+            format!("{kind} {what}"),
+            "profile.grant",
+            format!("{profile} profile: granted by {source}"),
+        )
+    };
     for grant in layer
         .grants
         .iter()
@@ -672,15 +703,14 @@ fn record_widening(
             Right::PrivateHost(host) => ("private addresses of", host.clone()),
             Right::Preset(name) => ("preset", name.clone()),
         };
-        let source = match grant.source {
-            GrantSource::UserConfig => "the person's configuration",
-            _ => "the command line",
+        granted(kind, &what, grant.source)?;
+    }
+    for name in &layer.pass_env {
+        let source = match configured.contains(name) {
+            true => GrantSource::UserConfig,
+            false => GrantSource::CommandLine,
         };
-        record(
-            format!("{kind} {what}"),
-            "profile.grant",
-            format!("{profile} profile: granted by {source}"),
-        )?;
+        granted("variable", name, source)?;
     }
     if let Some(level) = global.accepted() {
         record(

@@ -261,7 +261,8 @@ impl Session {
         }
         let limit = self.parts.limits.requests;
         Err(TurnError::Limit(format!(
-            "the turn has made {limit} model requests (--max-turns)"
+            "the turn has made {limit} model request{} (--max-turns)",
+            if limit == 1 { "" } else { "s" }
         )))
     }
 

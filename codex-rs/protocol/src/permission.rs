@@ -161,6 +161,16 @@ impl Permissions {
         }
     }
 
+    /// The same log, subject and steps under another policy: for what has other rights on the same
+    /// subject's behalf.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        Self {
+            policy,
+            ..self.clone()
+        }
+    }
+
     /// The rights in force.
     pub fn policy(&self) -> &Policy {
         &self.policy

@@ -323,6 +323,20 @@ impl Policy {
         }
     }
 
+    /// This policy where `path` may be written as well: in every layer, since codex made what is
+    /// there for itself and no layer can have known of it.
+    #[must_use]
+    pub fn with_own_place(&self, path: &Path) -> Self {
+        let mut policy = self.clone();
+        for layer in policy.outer.iter_mut().chain([&mut policy.own]) {
+            layer.grants.push(Grant {
+                right: Right::Write(path.to_owned()),
+                source: GrantSource::Internal,
+            });
+        }
+        policy
+    }
+
     /// This policy, within which `requested` holds as well.
     #[must_use]
     pub fn narrow(&self, requested: Layer) -> Self {

@@ -76,14 +76,23 @@ impl SubAgentManager {
         worktree: &Worktree,
         error: &WorktreeError,
     ) -> Merged {
+        self.note(error);
         let merged = Merged {
             conflicts: vec![error.to_string()],
             kept: Some(worktree.place().display().to_string()),
             ..Merged::default()
         };
+        worktree.keep();
         self.equipment.outfitter.keep_directories();
         self.record_merge(parent, path, &merged);
         merged
+    }
+
+    /// Ends the run where what git did, or was to do, could not be recorded.
+    pub(crate) fn note(&self, error: &WorktreeError) {
+        if let WorktreeError::NoRecord(error) = error {
+            self.fail(&Fatal(error.clone()));
+        }
     }
 
     async fn put_away(
@@ -102,6 +111,7 @@ impl SubAgentManager {
             return None;
         }
         if merged.kept.is_some() && !worktree.is_lasting() {
+            worktree.keep();
             self.equipment.outfitter.keep_directories();
         }
         self.record_merge(parent, path, &merged);
@@ -163,7 +173,10 @@ impl SubAgentManager {
                 directory,
             )
             .await
-            .map_err(|e| failed(format!("the agent gets no worktree: {e}")))?;
+            .map_err(|e| match e {
+                WorktreeError::NoRecord(error) => error.into(),
+                e => failed(format!("the agent gets no worktree: {e}")),
+            })?;
             let mut places = parent.rights.policy().own().places.clone();
             places.workspace = added.place().to_owned();
             places.added.clear();
@@ -188,7 +201,12 @@ impl SubAgentManager {
             kept.extend(workbench.temp.clone());
             bounds.writes = Some(kept);
         }
+        let rights = match &directory {
+            Some(directory) => asked_for.with_own_place(directory),
+            None => asked_for.clone(),
+        };
         Ok(Place {
+            rights,
             bounds,
             workbench: Arc::new(workbench),
             worktree,
@@ -198,6 +216,8 @@ impl SubAgentManager {
 
 /// Where an agent works.
 pub(crate) struct Place {
+    /// What it may do at most.
+    pub(crate) rights: Rights,
     /// The most that it gets there.
     pub(crate) bounds: RightsRequest,
     pub(crate) workbench: Arc<Workbench>,

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::narrow::Budget;
+use crate::report::counted;
 
 /// What has been used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,10 +28,10 @@ pub struct Spent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Exhausted {
     /// Requests to the model.
-    #[error("the budget of {0} model requests is used up")]
+    #[error("the budget of {} is used up", counted(*.0, "model request"))]
     Turns(u32),
     /// Tokens.
-    #[error("the budget of {0} tokens is used up")]
+    #[error("the budget of {} is used up", counted(*.0, "token"))]
     Tokens(u64),
     /// Time.
     #[error("the time is used up")]

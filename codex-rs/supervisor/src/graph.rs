@@ -61,6 +61,8 @@ pub struct Outcome {
     pub attempts: u32,
     /// What its last attempt came to.
     pub report: Option<Report>,
+    /// Where the changes of its earlier attempts are kept: git refs, or directories.
+    pub earlier: Vec<String>,
 }
 
 /// How a plan is run.
@@ -189,6 +191,7 @@ impl Graph<'_> {
                 why: Some(why),
                 attempts: 0,
                 report: None,
+                earlier: Vec::new(),
             });
         }
     }
@@ -304,6 +307,7 @@ fn broken(name: String) -> Outcome {
         why: Some("codex itself failed here; please report it".to_owned()),
         attempts: 1,
         report: None,
+        earlier: Vec::new(),
     }
 }
 
@@ -321,6 +325,7 @@ async fn attempts(
         why: None,
         attempts: 0,
         report: None,
+        earlier: Vec::new(),
     };
     let kind = match manager.catalog().get(&node.agent_type) {
         Ok(kind) => kind.clone(),
@@ -334,7 +339,10 @@ async fn attempts(
             && let Some(path) = &outcome.agent
         {
             // The attempt's changes are its own, and the next one begins without them.
-            manager.take_over(&main.permissions, path, Take::Keep).await;
+            let kept = manager.take_over(&main.permissions, path, Take::Keep).await;
+            let told = outcome.report.take().and_then(|report| report.merged);
+            let kept = kept.or(told).and_then(|merged| merged.kept);
+            outcome.earlier.extend(kept);
         }
         outcome.attempts += 1;
         let request = SpawnRequest {

@@ -8,6 +8,7 @@ use codex_core::command::Workbench;
 use codex_core::session::{DEFAULT_REQUESTS, Session, TurnLimits};
 use codex_protocol::decision::{Rule, rule};
 use codex_protocol::event::ItemDetails;
+use codex_protocol::gate::Authorized;
 use codex_protocol::ids::SessionId;
 use codex_protocol::ids::{AgentType, TaskId};
 use codex_protocol::model::Content;
@@ -22,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::agent::{AgentApprover, AgentSink, Face, SubAgent, Work};
+use crate::apart::Place;
 use crate::budget::Ledger;
 use crate::catalog::Catalog;
 use crate::definitions::AgentDefinition;
-use crate::limits::{Limits, Slots, Turnstiles};
+use crate::limits::{Limits, Slot, Slots, Turnstiles};
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::message::Message;
 use crate::metered::{GatedTool, MeteredModel, STARTS_COMMANDS};
@@ -112,6 +114,15 @@ pub enum Writes {
     ApartUntilTaken,
     /// In its parent's workspace.
     InPlace,
+}
+
+/// What an agent has that may be started and is not at work yet.
+struct Granted {
+    path: AgentPath,
+    authorized: Authorized<AgentSpawn>,
+    ledger: Arc<Ledger>,
+    slot: Slot,
+    place: Place,
 }
 
 /// Why an agent was not started.
@@ -306,11 +317,50 @@ impl SubAgentManager {
             .divide(wanted, parts)
             .map_err(|e| refuse(rule::AGENT_LIMIT, &e.to_string()))?;
 
+        // Before anything is made for it.
+        let authorized = match parent.permissions.authorize(what).await {
+            Ok(authorized) => authorized,
+            Err(NotPermitted::Denied { decision, .. }) => {
+                return Err(SpawnError::Refused(vec![decision.explanation()]));
+            }
+            Err(NotPermitted::NoRecord(error)) => return Err(error.into()),
+        };
         let place = self.place(parent, &asked_for, &request, &path).await?;
-        let narrowed = asked_for.narrow(&place.bounds);
+        let worktree = place.worktree.clone();
+        let granted = Granted {
+            path,
+            authorized,
+            ledger,
+            slot,
+            place,
+        };
+        let begun = self.begin(parent, request, granted);
+        if let (Err(_), Some(worktree)) = (&begun, worktree)
+            && let Err(error) = worktree.remove(&parent.permissions).await
+        {
+            self.note(&error);
+        }
+        begun
+    }
+
+    /// Sets an agent to work that may be there and has its place.
+    fn begin(
+        self: &Arc<Self>,
+        parent: &Standing,
+        request: SpawnRequest,
+        granted: Granted,
+    ) -> Result<Arc<SubAgent>, SpawnError> {
+        let Granted {
+            path,
+            authorized,
+            ledger,
+            slot,
+            place,
+        } = granted;
+        let narrowed = place.rights.narrow(&place.bounds);
         let rights = narrowed.rights;
         for refusal in &narrowed.refused {
-            self.record_refusal(&parent.permissions, refusal, &what)?;
+            self.record_refusal(&parent.permissions, refusal, authorized.request())?;
         }
         let session = SessionId::new(self.equipment.outfitter.new_id());
         let subject = Subject {
@@ -328,13 +378,7 @@ impl SubAgentManager {
             "narrowed": narrowed.refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "worktree": place.worktree.as_ref().map(|w| w.place().display().to_string()),
         });
-        let spawned = match parent.permissions.require(what, Some(detail)).await {
-            Ok(spawned) => spawned,
-            Err(NotPermitted::Denied { decision, .. }) => {
-                return Err(SpawnError::Refused(vec![decision.explanation()]));
-            }
-            Err(NotPermitted::NoRecord(error)) => return Err(error.into()),
-        };
+        let spawned = parent.permissions.record(authorized, Some(detail))?;
 
         let face = Arc::new(Face::new(
             path.clone(),
@@ -509,8 +553,10 @@ impl SubAgentManager {
             .collect();
         for worktree in listed {
             // Without it being taken away the run is done all the same: it lies in a directory that
-            // goes with the run.
-            let _ = worktree.remove(&main.permissions).await;
+            // goes with the run. Not so without a record.
+            if let Err(error) = worktree.remove(&main.permissions).await {
+                self.note(&error);
+            }
         }
         self.fatal().map_or(Ok(()), Err)
     }

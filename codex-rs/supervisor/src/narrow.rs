@@ -314,6 +314,15 @@ impl Rights {
         }
     }
 
+    /// These rights, for an agent that gets `directory` to work in: codex made it, for this agent
+    /// alone. What is narrowed from them is all that the agent gets of it.
+    pub(crate) fn with_own_place(&self, directory: &Path) -> Self {
+        Self {
+            policy: self.policy.with_own_place(directory),
+            ..self.clone()
+        }
+    }
+
     /// What the gate reads and the sandbox enforces.
     #[must_use]
     pub fn policy(&self) -> &Policy {

@@ -77,6 +77,15 @@ pub fn bounded(text: &str, most: usize) -> String {
     format!("{}\n[… {left} more bytes]", &text[..cut])
 }
 
+/// So many of something, which takes an s where it is not one.
+#[must_use]
+pub fn counted(number: impl Into<u64>, what: &str) -> String {
+    match number.into() {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    }
+}
+
 impl Report {
     /// The report as text for a model: bounded, with references to the whole.
     #[must_use]
@@ -87,13 +96,13 @@ impl Report {
             Ended::Interrupted => "interrupted".to_owned(),
         };
         text.push_str(&format!(
-            " after {:.1} s, {} model requests and {} tokens",
+            " after {:.1} s, {} and {}",
             self.time.as_secs_f32(),
-            self.spent.turns,
-            self.spent.tokens
+            counted(self.spent.turns, "model request"),
+            counted(self.spent.tokens, "token")
         ));
         if self.denials > 0 {
-            text.push_str(&format!(", {} denials", self.denials));
+            text.push_str(&format!(", {}", counted(self.denials, "denial")));
         }
         let list = |what: &str, files: &[String]| {
             let shown = files.join(", ");
@@ -153,6 +162,8 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}");
         }
+        let counts = [0, 1, 2].map(|n: u64| counted(n, "agent"));
+        assert_eq!(counts, ["0 agents", "1 agent", "2 agents"]);
         assert_eq!(bounded("ab", 2), "ab");
         assert_eq!(bounded("aß", 2), "a\n[… 2 more bytes]");
     }

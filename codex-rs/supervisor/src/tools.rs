@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use codex_core::paths;
 use codex_protocol::decision::rule;
+use codex_protocol::gate::Authorized;
+use codex_protocol::ids::AgentType;
 use codex_protocol::model::Content;
 use codex_protocol::operation::Outcome;
-use codex_protocol::permission::Permissions;
+use codex_protocol::permission::{NotPermitted, Permissions};
+use codex_protocol::record::Recorded;
+use codex_protocol::request::AgentSpawn;
 use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::tool::{
     Access, BoxFuture, Fatal, Tool, ToolCall, ToolInput, ToolOutput, ToolSpec,
@@ -24,6 +28,7 @@ use crate::manager::{SpawnError, SpawnRequest, Standing, SubAgentManager, Writes
 use crate::message::{self, Message};
 use crate::narrow::{Budget, RightsRequest, Selection};
 use crate::path::AgentName;
+use crate::report::bounded;
 use crate::state::State;
 
 /// How long a message waits for room in a full mailbox: its reader is in a call of its own, or
@@ -35,6 +40,9 @@ const DEFAULT_WAIT: Duration = Duration::from_mins(5);
 
 /// How long a call may wait for agents.
 const LONGEST_WAIT: Duration = Duration::from_mins(30);
+
+/// How much of a task or a message its record has, in bytes.
+const SHOWN: usize = 1000;
 
 /// The largest argument text that a call may have, in bytes.
 const LARGEST_ARGUMENTS: usize = 1 << 20;
@@ -240,7 +248,10 @@ impl AgentTool {
                 Ok(arguments) => return self.send(arguments).await,
                 Err(answer) => Err(answer),
             },
-            Act::FollowUp => self.arguments(call).and_then(|a| self.follow_up(a)),
+            Act::FollowUp => match self.arguments(call) {
+                Ok(arguments) => return self.follow_up(arguments).await,
+                Err(answer) => Err(answer),
+            },
             Act::Wait => match self.arguments(call) {
                 Ok(arguments) => self.wait(arguments).await,
                 Err(answer) => Err(answer),
@@ -390,16 +401,35 @@ impl AgentTool {
 
     async fn send(&self, arguments: ToldArguments) -> Result<ToolOutput, Fatal> {
         let own = &self.standing.path;
-        let (to, inbox) = match (arguments.agent.as_str(), own.parent()) {
-            ("parent", Some(parent)) => (parent, self.standing.parent_inbox.clone()),
+        let (to, agent_type, inbox) = match (arguments.agent.as_str(), own.parent()) {
+            ("parent", Some(parent)) => {
+                let agent = self.manager.agent(&parent);
+                let agent_type = agent.map_or_else(
+                    || AgentType::main().to_string(),
+                    |agent| agent.agent_type().to_owned(),
+                );
+                (parent, agent_type, self.standing.parent_inbox.clone())
+            }
             (name, _) => match self.agent(name) {
-                Ok(agent) => (agent.path().clone(), Some(agent.inbox().clone())),
+                Ok(agent) => (
+                    agent.path().clone(),
+                    agent.agent_type().to_owned(),
+                    Some(agent.inbox().clone()),
+                ),
                 Err(answer) => return Ok(answer),
             },
         };
         let Some(inbox) = inbox else {
             return Ok(failed("there is nobody above to send this to"));
         };
+        let what = AgentSpawn {
+            path: to.to_string(),
+            agent_type,
+        };
+        let detail = json!({ "phase": "message", "message": bounded(&arguments.message, SHOWN) });
+        if let Err(answer) = self.permitted(what, detail).await? {
+            return Ok(answer);
+        }
         let message = Message::new(own.clone(), &arguments.message);
         let sent = tokio::time::timeout(PATIENCE, inbox.send(message)).await;
         let (answer, dropped) = match sent {
@@ -443,14 +473,46 @@ impl AgentTool {
         Ok(answer)
     }
 
-    fn follow_up(&self, arguments: ToldArguments) -> Result<ToolOutput, ToolOutput> {
-        let agent = self.agent(&arguments.agent)?;
+    async fn follow_up(&self, arguments: ToldArguments) -> Result<ToolOutput, Fatal> {
+        let agent = match self.agent(&arguments.agent) {
+            Ok(agent) => agent,
+            Err(answer) => return Ok(answer),
+        };
+        let what = AgentSpawn {
+            path: agent.path().to_string(),
+            agent_type: agent.agent_type().to_owned(),
+        };
+        let detail = json!({ "phase": "follow_up", "task": bounded(&arguments.message, SHOWN) });
+        let permitted = match self.permitted(what, detail).await? {
+            Ok(permitted) => permitted,
+            Err(answer) => return Ok(answer),
+        };
         let task = vec![Content::Text {
             text: arguments.message,
         }];
-        match agent.follow_up(task) {
-            Ok(()) => Ok(done(format!("{} is at it", agent.path()))),
-            Err(error) => Err(failed(format!("{}: {error}", agent.path()))),
+        let Err(error) = agent.follow_up(task) else {
+            return Ok(done(format!("{} is at it", agent.path())));
+        };
+        let outcome = json!({ "failed": error.to_string() });
+        self.standing
+            .permissions
+            .record_outcome(&permitted, outcome)?;
+        Ok(failed(format!("{}: {error}", agent.path())))
+    }
+
+    /// Asks for what has an agent do something, and writes it down; gives what is answered where
+    /// that is denied.
+    async fn permitted(
+        &self,
+        what: AgentSpawn,
+        detail: Value,
+    ) -> Result<Result<Recorded<Authorized<AgentSpawn>>, ToolOutput>, Fatal> {
+        match self.standing.permissions.require(what, Some(detail)).await {
+            Ok(permitted) => Ok(Ok(permitted)),
+            Err(NotPermitted::Denied { decision, .. }) => {
+                Ok(Err(failed(format!("denied: {}", decision.explanation()))))
+            }
+            Err(NotPermitted::NoRecord(error)) => Err(error.into()),
         }
     }
 

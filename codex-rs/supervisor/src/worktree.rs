@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use codex_core::command::{SHARED_MEMORY, Workbench};
+use codex_core::command::{CommandError, SHARED_MEMORY, Workbench};
 use codex_protocol::permission::{NotPermitted, Permissions};
+use codex_protocol::record::RecordError;
 use codex_protocol::request::ProcessSpawn;
-use codex_sandbox::spawn::Outcome;
+use codex_sandbox::spawn::{Outcome, SpawnError};
 use serde_json::json;
 
 use crate::path::AgentPath;
@@ -26,9 +27,12 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// A worktree that could not be made, or changes that could not be taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum WorktreeError {
-    /// The run's own rights do not allow it, or the log cannot be written.
+    /// The run's own rights do not allow it.
     #[error("git is not permitted: {0}")]
     NotPermitted(String),
+    /// The log cannot be written: the run has to end.
+    #[error(transparent)]
+    NoRecord(#[from] RecordError),
     /// Git, or the shell that runs it, is not there or failed.
     #[error("{0}")]
     Failed(String),
@@ -41,6 +45,8 @@ pub struct Worktree {
     workspace: PathBuf,
     store: PathBuf,
     place: PathBuf,
+    /// What was made for this agent.
+    directory: PathBuf,
     scratch: PathBuf,
     temp: PathBuf,
     admin: PathBuf,
@@ -56,6 +62,8 @@ struct State {
     base: String,
     /// The commit that has those which were collected and not put away yet.
     collected: Option<String>,
+    /// Whether something of the agent's is in the place and nowhere else.
+    kept: bool,
 }
 
 /// What to do with an agent's changes.
@@ -93,6 +101,7 @@ impl Worktree {
             workspace,
             store,
             place: directory.join("work"),
+            directory: directory.to_owned(),
             scratch: directory.join("scratch"),
             temp: directory.join("temp"),
             admin: PathBuf::new(),
@@ -183,7 +192,9 @@ impl Worktree {
         take: Take,
     ) -> Result<Merged, WorktreeError> {
         let mut merged = Merged::default();
-        let State { base, collected } = self.state().clone();
+        let State {
+            base, collected, ..
+        } = self.state().clone();
         let Some(theirs) = collected else {
             return Ok(merged);
         };
@@ -225,11 +236,19 @@ impl Worktree {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says that something of the agent's is in its place and nowhere else: it stays from now on.
+    pub(crate) fn keep(&self) {
+        self.state().kept = true;
+    }
+
     /// Takes the worktree away. What was kept stays.
     ///
     /// # Errors
     /// [`WorktreeError`].
     pub async fn remove(&self, permissions: &Permissions) -> Result<(), WorktreeError> {
+        if self.state().kept {
+            return Ok(());
+        }
         let arguments = [self.place.clone(), self.admin.clone()];
         self.git(permissions, "remove", &arguments, &[])
             .await
@@ -266,15 +285,19 @@ impl Worktree {
         };
         let detail =
             json!({ "phase": "intent", "argv": shown, "script": "codex's own, for git worktrees" });
-        let recorded = permissions
-            .require(request, Some(detail))
-            .await
-            .map_err(|error| {
-                WorktreeError::NotPermitted(match error {
-                    NotPermitted::Denied { decision, .. } => decision.explanation(),
-                    NotPermitted::NoRecord(error) => error.to_string(),
-                })
-            })?;
+        // The agent's place is not its parent's to write otherwise, and no other agent's is now.
+        let policy = permissions.policy().with_own_place(&self.directory);
+        let permissions = &permissions.with_policy(policy);
+        let recorded =
+            permissions
+                .require(request, Some(detail))
+                .await
+                .map_err(|error| match error {
+                    NotPermitted::Denied { decision, .. } => {
+                        WorktreeError::NotPermitted(decision.explanation())
+                    }
+                    NotPermitted::NoRecord(error) => error.into(),
+                })?;
         let ran = self
             .workbench
             .run(permissions, &recorded, PATIENCE, "worktree")
@@ -283,10 +306,11 @@ impl Worktree {
             Ok(ran) => json!(ran.outcome),
             Err(error) => json!({ "failed": error.to_string() }),
         };
-        permissions
-            .record_outcome(&recorded, outcome)
-            .map_err(|error| WorktreeError::NotPermitted(error.to_string()))?;
-        let ran = ran.map_err(|error| WorktreeError::Failed(error.to_string()))?;
+        permissions.record_outcome(&recorded, outcome)?;
+        let ran = ran.map_err(|error| match error {
+            CommandError::Spawn(SpawnError::NoRecord(error)) => error.into(),
+            error => WorktreeError::Failed(error.to_string()),
+        })?;
         if ran.outcome != Outcome::Exited(0) {
             return Err(WorktreeError::Failed(format!(
                 "git could not {action} the worktree '{}' ({}): {}",

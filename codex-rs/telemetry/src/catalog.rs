@@ -182,7 +182,7 @@ pub const SPANS: &[SpanKind] = &[
         name: RUN,
         named_by: COMMAND,
         client: false,
-        about: "A run of `codex exec` or `codex sandbox`. With `TRACEPARENT` in its environment it \
+        about: "A run of `codex exec`, `codex agents run` or `codex sandbox`. With `TRACEPARENT` in its environment it \
                 is part of that trace.",
         attributes: &[COMMAND, AUDIT_HEAD],
     },
@@ -346,7 +346,7 @@ pub const ATTRIBUTES: &[(&str, &str)] = &[
         "The file name of the program. Its arguments are never told.",
     ),
     (EXIT_CODE, "The code that it ended with by itself."),
-    (COMMAND, "`exec` or `sandbox`."),
+    (COMMAND, "`exec`, `agents run` or `sandbox`."),
     (
         AUDIT_HEAD,
         "The audit log's last record when the run's work had ended, `SEQ HASH`: a head that is \

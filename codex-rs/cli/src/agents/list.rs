@@ -3,8 +3,10 @@
 use std::env;
 use std::process::ExitCode;
 
+use codex_protocol::security_profile::SecurityProfile;
 use codex_supervisor::definitions::{Agent, AgentDefinition, Definitions, Origin, Sources};
 use codex_supervisor::narrow::{Budget, Narrowed, Rights, Selection};
+use codex_supervisor::report::counted;
 use serde_json::{Value, json};
 
 use crate::args::{AgentsList, Global};
@@ -84,6 +86,16 @@ fn budget(budget: Budget) -> Value {
     })
 }
 
+/// What a type asks for that this version gives no agent: the proxy judges by the rights of its run.
+fn without_effect(definition: &AgentDefinition) -> Vec<&'static str> {
+    let profile = definition.profile == Some(SecurityProfile::NetReadOnly);
+    let hosts = definition.hosts.as_ref().is_some_and(|h| !h.is_empty());
+    let mut all = Vec::new();
+    all.extend(profile.then_some("the network of its profile: agents reach no hosts"));
+    all.extend(hosts.then_some("its hosts: agents reach none"));
+    all
+}
+
 fn as_json(
     listed: &[(&Agent, Narrowed)],
     unusable: &[(&str, String)],
@@ -110,6 +122,7 @@ fn as_json(
                 "effort": definition.effort,
                 "budget": budget(definition.budget),
                 "narrowed": agent.narrowed,
+                "without_effect": without_effect(definition),
                 "here": { "profile": here.rights.policy().profile(), "refused": refused },
                 "instructions": definition.instructions,
             })
@@ -140,6 +153,9 @@ fn as_text(
         for line in &agent.narrowed {
             lines.push(format!("  narrowed by the project: {line}"));
         }
+        for what in without_effect(definition) {
+            lines.push(format!("  without effect in this version: {what}"));
+        }
         for refusal in &here.refused {
             lines.push(format!("  not here: {refusal}"));
         }
@@ -164,8 +180,8 @@ fn rights(definition: &AgentDefinition, here: &Narrowed) -> String {
         Selection::Only(names) => names.iter().cloned().collect::<Vec<_>>().join(" "),
     });
     let budget = definition.budget;
-    parts.extend(budget.turns.map(|n| format!("{n} requests")));
-    parts.extend(budget.tokens.map(|n| format!("{n} tokens")));
+    parts.extend(budget.turns.map(|n| counted(n, "request")));
+    parts.extend(budget.tokens.map(|n| counted(n, "token")));
     parts.extend(budget.time.map(|t| format!("{} s", t.as_secs())));
     parts.extend(definition.model.as_ref().map(|m| format!("model {m}")));
     parts.join(", ")

@@ -15,7 +15,7 @@ use codex_supervisor::graph::{self, Fate, Options, Outcome};
 use codex_supervisor::limits::Limits;
 use codex_supervisor::narrow::Budget;
 use codex_supervisor::plan::{self, OnFailure, Plan};
-use codex_supervisor::report::bounded;
+use codex_supervisor::report::{bounded, counted};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ use crate::print::{self, Painter, Style};
 use crate::progress::{JsonLines, visible};
 use crate::provider::{self, Recordings};
 use crate::setup::{self, Base, NoSteps, Setup, Watch};
+use crate::telemetry::Watched;
 
 /// How many agents work at a time if neither the command line nor the plan says.
 const MAX_CONCURRENT: usize = 8;
@@ -45,25 +46,25 @@ pub(super) fn run(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure
 }
 
 fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
-    if !args.grants.allow_host.is_empty() {
-        return Err(Failure::usage(
-            "agents of a plan reach no hosts (--allow-host): the proxy would judge by the rights of all of them together; leave it out, or run 'codex exec'",
-        ));
-    }
     let plan = read(args)?;
     let base = Arc::new(Base::new(global, &args.grants, &args.add_dir)?);
+    if base.policy.reaches_hosts() {
+        return Err(Failure::usage(
+            "agents reach no hosts in this version, and a command of theirs could not start where the run does: leave \
+             out the profile net-read-only, --allow-host, --allow-preset and --allow-tunnel, and what config.toml says \
+             of these ('codex policy show' tells what is in force); or run 'codex exec'",
+        ));
+    }
     let (catalog, definitions) = crew::catalog(global, &base)?;
     for node in plan.nodes() {
         definitions.get(&node.agent_type).or_fail(Kind::Usage)?;
     }
-    for directory in [&args.replay, &args.record].into_iter().flatten() {
-        if !directory.is_dir() {
-            return Err(Failure::usage(format!(
-                "'{}' is not a directory: agents have a recording each, NAME.ndjson in one directory",
-                directory.display()
-            )));
-        }
-    }
+    let recordings = Recordings {
+        replay: args.replay.clone(),
+        record: args.record.clone(),
+    };
+    recordings.check_directories()?;
+    let mut watched = Watched::begin(global, &base, "agents run");
     let painter = Painter::for_stderr(global.color);
     let sink: Arc<dyn EventSink> = match args.json {
         true => Arc::new(JsonLines),
@@ -75,10 +76,7 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
         first_step: 0,
     };
     let setup = Setup::new(global, &base, session.clone(), watch)?;
-    let recordings = Recordings {
-        replay: args.replay.clone(),
-        record: args.record.clone(),
-    };
+    watched.connect(&setup.permissions)?;
     let mut model = None;
     let mut effort = base.loaded.config.reasoning_effort;
     if recordings.replay.is_none() {
@@ -89,10 +87,10 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     check_level(global, &setup)?;
     if !args.json {
         let line = format!(
-            "codex {} · profile {} · {} agents · session {session}",
+            "codex {} · profile {} · {} · session {session}",
             env!("CARGO_PKG_VERSION"),
             base.policy.profile(),
-            plan.nodes().len(),
+            counted(plan.nodes().len() as u64, "agent"),
         );
         print::note(&painter.paint(Style::Dim, &line));
     }
@@ -143,7 +141,7 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     };
     let begun = Instant::now();
     let runtime = setup::runtime()?;
-    let ended = runtime.block_on(async {
+    let work = async {
         let crew = Crew::new(wanted, main, model, effort)?;
         let work = async {
             let outcomes = graph::run(&crew.manager, &crew.main, &plan, options).await;
@@ -151,13 +149,14 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
             left.and(outcomes).map_err(Failure::refused)
         };
         let outcomes = until_signalled(&cancel, work).await??;
-        Ok((outcomes, crew))
-    });
+        Ok::<_, Failure>((outcomes, crew))
+    };
+    let ended = watched.span().in_scope(|| runtime.block_on(work));
     runtime.shutdown_background();
     let (outcomes, crew) = ended?;
-    if crew.keeps_directories() {
-        kept.keep_directory();
-    }
+    watched.finish()?;
+    // Signs the log, whose head is told next.
+    drop(kept);
     if args.print_audit_head {
         crate::audit::note_head(&base.audit_path)?;
     }
@@ -216,7 +215,7 @@ fn tell(args: &AgentsRun, painter: Painter, outcomes: &[Outcome], begun: Instant
         print::data(&event.to_string());
         return;
     }
-    let counted = |fate: Fate| {
+    let of_fate = |fate: Fate| {
         let n = outcomes.iter().filter(|o| o.fate == fate).count();
         (n > 0).then(|| format!("{n} {}", fate.as_str()))
     };
@@ -227,12 +226,12 @@ fn tell(args: &AgentsRun, painter: Painter, outcomes: &[Outcome], begun: Instant
         Fate::Interrupted,
         Fate::Skipped,
     ];
-    let counts: Vec<String> = all.into_iter().filter_map(counted).collect();
+    let counts: Vec<String> = all.into_iter().filter_map(of_fate).collect();
     let line = format!(
-        "{} in {seconds:.1} s; {} requests, {} tokens, {denials} denied",
+        "{} in {seconds:.1} s; {}, {}, {denials} denied",
         counts.join(", "),
-        spent.turns,
-        spent.tokens
+        counted(spent.turns, "request"),
+        counted(spent.tokens, "token")
     );
     print::note(&painter.paint(Style::Bold, &line));
     let widest = outcomes.iter().map(|o| o.name.len()).max().unwrap_or(0);
@@ -264,6 +263,11 @@ fn tell(args: &AgentsRun, painter: Painter, outcomes: &[Outcome], begun: Instant
         }
         if let Some(kept) = merged.and_then(|m| m.kept.as_ref()) {
             print::note(&visible(&format!("    its changes are kept in {kept}")));
+        }
+        for kept in &outcome.earlier {
+            print::note(&visible(&format!(
+                "    the changes of an earlier attempt are kept in {kept}"
+            )));
         }
     }
     for outcome in outcomes {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use codex_protocol::event::{ChangeKind, Event, ItemDetails, Status};
 use codex_supervisor::outfit::Watcher;
 use codex_supervisor::path::AgentPath;
-use codex_supervisor::report::{Ended, Report, bounded};
+use codex_supervisor::report::{Ended, Report, bounded, counted};
 use codex_supervisor::state::State;
 use serde_json::{Value, json};
 
@@ -78,10 +78,10 @@ impl People {
 /// What an agent's turn came to, in one line.
 pub(crate) fn figures(report: &Report) -> String {
     let mut text = format!(
-        "{:.1} s, {} requests, {} tokens",
+        "{:.1} s, {}, {}",
         report.time.as_secs_f32(),
-        report.spent.turns,
-        report.spent.tokens
+        counted(report.spent.turns, "request"),
+        counted(report.spent.tokens, "token")
     );
     let files = report
         .merged
@@ -94,7 +94,10 @@ pub(crate) fn figures(report: &Report) -> String {
         text.push_str(&format!(", {} denied", report.denials));
     }
     if report.restarts > 0 {
-        text.push_str(&format!(", model tried again {} times", report.restarts));
+        text.push_str(&format!(
+            ", model tried again {}",
+            counted(report.restarts, "time")
+        ));
     }
     text
 }

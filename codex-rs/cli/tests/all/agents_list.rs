@@ -41,6 +41,11 @@ fn the_built_in_types_are_listed_with_what_they_get_here() {
     assert_eq!(code["here"]["profile"], "Offline");
     assert_eq!(code["here"]["refused"][0]["right"], "profile");
     assert_eq!(code["budget"]["seconds"], 1800);
+    assert_eq!(code["without_effect"], json!([]));
+    assert_eq!(
+        named(&all, "research")["without_effect"],
+        json!(["the network of its profile: agents reach no hosts"])
+    );
     assert_eq!(named(&all, "general")["tools"], "all");
     assert_eq!(named(&all, "general")["profile"], Value::Null);
 

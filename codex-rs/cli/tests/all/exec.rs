@@ -173,6 +173,24 @@ fn people_get_the_last_message_alone_on_stdout() {
 }
 
 #[test]
+fn a_last_message_that_cannot_be_kept_is_told_before_anything_is_asked() {
+    let env = TestEnv::new();
+    let server = model(&env, vec![says("never asked for")]);
+    let missing = env.workspace().join("missing/last.txt");
+    for place in [missing, env.workspace()] {
+        let output = run(&mut exec(&env, &["-o", place.to_str().unwrap(), "look"]));
+        let error = told(&output, 2);
+        assert!(error.contains("cannot be written to"), "{error}");
+    }
+    assert_eq!(server.remaining(), 1);
+    let kept = env.write("kept.txt", "what was there");
+    let output = run(&mut exec(&env, &["-o", kept.to_str().unwrap(), " "]));
+    let error = told(&output, 2);
+    assert!(error.contains("the task is empty"), "{error}");
+    assert_eq!(env.read("kept.txt"), "what was there");
+}
+
+#[test]
 fn the_prompt_comes_from_the_argument_or_stdin_or_both() {
     let env = TestEnv::new();
     let server = model(&env, vec![says("1"), says("2"), says("3"), says("4")]);
@@ -230,7 +248,7 @@ fn a_limit_on_model_requests_ends_the_turn() {
     let server = model(&env, script);
     let output = run(&mut exec(&env, &["--json", "--max-turns", "2", "go"]));
     let error = told(&output, 1);
-    assert!(error.contains("--max-turns"), "{error}");
+    assert!(error.contains("2 model requests (--max-turns)"), "{error}");
     let events = json_lines(&output.stdout);
     let failed = events.iter().find(|e| e["type"] == "turn.failed").unwrap();
     assert!(

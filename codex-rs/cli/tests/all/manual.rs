@@ -47,6 +47,11 @@ fn a_manual_page_is_there_for_every_command() {
     );
     assert!(page(&["man", "exec"]).contains("output\\-schema"));
     assert!(page(&["man", "audit", "show"]).contains("denied"));
+    let version = format!("1  \"codex {}\"", env!("CARGO_PKG_VERSION"));
+    for command in [&["man"][..], &["man", "exec", "resume"]] {
+        let page = page(command);
+        assert!(page.contains(&version), "{page}");
+    }
     let error = told_alone(&run_codex(&env, &["man", "exex"]), 2);
     assert!(
         error.contains("'exex'") && error.contains("exec, sandbox"),
@@ -60,6 +65,9 @@ fn help_gives_examples_and_sets_the_flags_of_every_command_apart() {
     for command in [
         &["exec"][..],
         &["sandbox"],
+        &["agents", "run"],
+        &["agents", "list"],
+        &["doctor"],
         &["completion"],
         &["man"],
         &["policy", "check"],
@@ -67,6 +75,11 @@ fn help_gives_examples_and_sets_the_flags_of_every_command_apart() {
         let output = codex_test_support::run(codex(&env, command).arg("--help"));
         assert_eq!(output.code, Some(0), "{output:#?}");
         let text = output.stdout;
+        let own = text.split("Examples:\n").nth(1).unwrap_or_default();
+        let own = own.split("\nOptions of every command:").next();
+        for line in own.into_iter().flat_map(str::lines) {
+            assert!(line.chars().count() < 80, "{line}");
+        }
         assert!(
             text.contains("Examples:\n  codex ") || text.contains("| codex "),
             "{text}"

@@ -48,7 +48,11 @@ fn the_exit_code_is_the_commands_own_or_says_what_happened() {
         }
     }
     let output = run_codex(&env, &["sandbox", "--timeout", "0.3", "--", "sleep", "30"]);
-    assert_eq!(output.code, Some(124), "{output:#?}");
+    let error = told(&output, 124);
+    assert!(error.contains("its time was up (--timeout)"), "{error}");
+    let output = run_codex(&env, &["sandbox", "--max-procs", "0", "--", "true"]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert!(output.stderr.contains("'--max-procs <N>'"), "{output:#?}");
     let output = run_codex(&env, &["sandbox"]);
     assert_eq!(output.code, Some(2), "{output:#?}");
 }

@@ -89,6 +89,12 @@ fn a_read_grant_opens_a_secret_and_a_denial_closes_a_file() {
         (Some(0), "the secret\n"),
         "{output:#?}"
     );
+    assert!(!output.stderr.contains("there is nothing"), "{output:#?}");
+    let slip = ["--allow-read", "~/.ssh/kye"];
+    let output = bash(&env, &slip, "true");
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let warned = "codex: warning: there is nothing at '~/.ssh/kye'";
+    assert!(output.stderr.contains(warned), "{output:#?}");
     let output = bash(&env, &flags, "cat \"$HOME/.ssh/other\"");
     assert_ne!(output.code, Some(0), "{output:#?}");
 
@@ -118,6 +124,62 @@ fn a_denied_read_holds_under_trusted_as_well() {
     // Either it is enforced, or the run is refused as one that cannot be.
     assert_ne!(output.code, Some(0), "{output:#?}");
     assert_eq!(output.stdout, "");
+}
+
+#[test]
+fn a_passed_variable_is_recorded_with_who_passed_it() {
+    let env = TestEnv::new();
+    env.write_config("[profiles.work]\nextends = \"offline\"\npass_env = [\"BAR\"]\n");
+    let flags = ["--profile", "work", "--pass-env", "FOO_*"];
+    let output = bash(&env, &flags, "true");
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert_eq!(changes(&env), ["variable BAR", "variable FOO_*"]);
+    let records = of_operation(&env, "profile_change");
+    for (record, source) in records
+        .iter()
+        .zip(["the person's configuration", "the command line"])
+    {
+        let reason = record["reason"].as_str().unwrap();
+        assert!(
+            reason.ends_with(&format!("granted by {source}")),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn cargos_settings_are_taken_along_with_a_record_or_a_warning() {
+    let env = TestEnv::new();
+    env.write_config("[audit]\ndetail = \"full\"\n");
+    env.write_home(".cargo/config.toml", "[net]\nretry = 3\n");
+    let read = "cat \"$CARGO_HOME/config.toml\"; echo ran";
+    let network = ["--profile", "net-read-only"];
+    let output = bash(&env, &network, read);
+    assert_eq!(output.stdout, "[net]\nretry = 3\nran\n", "{output:#?}");
+    let of_codex = |env: &TestEnv| {
+        let mut reads = of_operation(env, "file_read");
+        reads.retain(|r| r["target"] == "[HOME]/.cargo/config.toml");
+        reads.retain(|r| r["evidence"] == "declared");
+        reads
+    };
+    assert_eq!(of_codex(&env)[0]["decision"], "allowed");
+
+    let config = env.home().join(".cargo/config.toml");
+    let denied = [&network[..], &["--deny-read", config.to_str().unwrap()]].concat();
+    let output = bash(&env, &denied, read);
+    assert_eq!(output.stdout, "ran\n", "{output:#?}");
+    assert!(
+        output
+            .stderr
+            .contains("cargo's settings in '~/.cargo/config.toml' have no effect"),
+        "{output:#?}"
+    );
+    assert_eq!(of_codex(&env)[1]["decision"], "denied");
+
+    std::fs::write(&config, "#".repeat((1 << 20) + 1)).unwrap();
+    let output = bash(&env, &network, read);
+    assert_eq!(output.stdout, "ran\n", "{output:#?}");
+    assert!(output.stderr.contains("larger than 1 MiB"), "{output:#?}");
 }
 
 #[test]

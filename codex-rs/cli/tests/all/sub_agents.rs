@@ -1,6 +1,7 @@
 //! `codex exec --sub-agents`: a model that starts agents of its own.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use codex_test_support::{Item, Reply, TestEnv, json_lines, marker, run};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::agents_run::crowd;
 use super::fixture::{
     Started, denied, eventually, exec, exec_json, is_running, marked_seconds, of_operation,
-    outputs, patch, says, session_files, shell, within,
+    outputs, patch, says, session_files, shell, told, within,
 };
 
 fn call(id: &str, name: &str, arguments: Value) -> Reply {
@@ -95,6 +96,156 @@ fn a_model_hands_a_part_of_its_task_to_an_agent_and_gets_its_changes() {
 }
 
 #[test]
+fn no_command_steers_where_codex_makes_an_agents_directory() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let outside = env.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let link = format!(
+        "for name in agents helper; do ln -s {0} \"$TMPDIR/$name\" && ls -d \"$TMPDIR/$name\"; done",
+        outside.display()
+    );
+    let tries = "for name in other ../other; do touch \"$TMPDIR/../$name\" 2>/dev/null && echo WROTE; done; echo tried";
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    Reply::responses(vec![shell("link", &link)]),
+                    spawn("s", "helper", "code", json!({})),
+                    call("w", "wait_agent", json!({})),
+                    says("All done."),
+                ],
+            ),
+            (
+                "helper",
+                vec![
+                    Reply::responses(vec![shell("try", tries)]),
+                    Reply::responses(vec![patch("p", "*** Update File: f.txt\n@@\n-old\n+new\n")]),
+                    says("Changed f.txt."),
+                ],
+            ),
+        ],
+    );
+    let task = marker("lead");
+    exec_json(
+        &env,
+        &["--sub-agents", "--profile", "workspace-write", &task],
+    );
+    let last = server.turns_of("lead").pop().unwrap();
+    let linked = outputs(&last).into_iter().find(|(id, _)| id == "link");
+    assert!(linked.unwrap().1.contains("/agents"), "the links were made");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(env.read("f.txt"), "new\n");
+    let helper = server.turns_of("helper").pop().unwrap();
+    let tried = outputs(&helper).into_iter().find(|(id, _)| id == "try");
+    let tried = tried.unwrap().1;
+    assert!(
+        tried.contains("tried") && !tried.contains("WROTE"),
+        "{tried}"
+    );
+}
+
+#[test]
+fn an_agents_agent_that_writes_has_its_changes_taken_over_twice() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    spawn("s", "mid", "general", json!({})),
+                    call("w", "wait_agent", json!({})),
+                    says("All done."),
+                ],
+            ),
+            (
+                "mid",
+                vec![
+                    spawn(
+                        "s",
+                        "helper",
+                        "code",
+                        // Without these it would get all that is left.
+                        json!({ "max_turns": 9, "max_tokens": 100_000 }),
+                    ),
+                    call("w", "wait_agent", json!({})),
+                    says("It is done."),
+                ],
+            ),
+            (
+                "helper",
+                vec![
+                    Reply::responses(vec![patch("p", "*** Update File: f.txt\n@@\n-old\n+new\n")]),
+                    says("Changed f.txt."),
+                ],
+            ),
+        ],
+    );
+    let task = marker("lead");
+    exec_json(
+        &env,
+        &["--sub-agents", "--profile", "workspace-write", &task],
+    );
+    let answers = outputs(&server.turns_of("mid").pop().unwrap());
+    assert!(answers[1].1.contains("merged: f.txt"), "{answers:?}");
+    assert_eq!(env.read("f.txt"), "new\n");
+}
+
+#[test]
+fn the_place_of_agents_is_no_right_that_an_agent_can_be_given() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    spawn("s", "helper", "code", json!({})),
+                    call("w", "wait_agent", json!({})),
+                ],
+            ),
+            (
+                "helper",
+                vec![Reply::responses(vec![shell("pwd", "pwd")]), says("done")],
+            ),
+            ("x", vec![says("never asked")]),
+        ],
+    );
+    let place = env.root().join("run");
+    let task = marker("lead");
+    let mut command = exec(
+        &env,
+        &["--sub-agents", "--profile", "workspace-write", &task],
+    );
+    let mut started = Started::new(&mut command, &place);
+    eventually("the helper says where it works", || {
+        server.turns_of("helper").len() == 2
+    });
+    let answers = outputs(&server.turns_of("helper")[1]);
+    let work = answers[0].1.lines().find(|line| line.ends_with("/work"));
+    let own = Path::new(work.unwrap()).parent().unwrap();
+    let root = own.parent().unwrap();
+    for path in [root, own] {
+        let more = json!({ "allow_write": [path] });
+        server.push_to("lead", spawn("asks", "x", "general", more));
+    }
+    server.push_to("lead", says("I stay as I am."));
+    assert_eq!(started.code(), Some(0));
+    let rights: Vec<Value> = denied(&env)
+        .iter()
+        .filter(|r| r["rule"] == "agent.rights")
+        .map(|r| r["detail"]["right"].clone())
+        .collect();
+    assert_eq!(rights, ["write", "write"]);
+    assert!(server.turns_of("x").is_empty());
+}
+
+#[test]
 fn a_model_that_asks_for_more_than_it_has_is_refused_with_a_record_for_each_right() {
     let env = TestEnv::new();
     env.write("f.txt", "old\n");
@@ -149,6 +300,65 @@ fn a_model_that_asks_for_more_than_it_has_is_refused_with_a_record_for_each_righ
         assert!(text.contains(expected), "{id}: {text}");
     }
     assert!(server.turns_of("x").is_empty());
+}
+
+#[test]
+fn a_run_that_reaches_hosts_says_what_its_agents_cannot_do() {
+    for (profile, warned) in [("offline", false), ("net-read-only", true)] {
+        let env = TestEnv::new();
+        let _server = crowd(&env, &[("lead", vec![says("done")])]);
+        let task = marker("lead");
+        let output = run(&mut exec(
+            &env,
+            &["--sub-agents", "--profile", profile, &task],
+        ));
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        let told = output.stderr.contains("start no command");
+        assert_eq!(told, warned, "{output:#?}");
+    }
+}
+
+#[test]
+fn a_recorded_run_with_agents_plays_again() {
+    let env = TestEnv::new();
+    env.write("f.txt", "old\n");
+    let recordings = env.root().join("recordings");
+    fs::create_dir(&recordings).unwrap();
+    let server = crowd(
+        &env,
+        &[
+            (
+                "lead",
+                vec![
+                    spawn("s", "helper", "code", json!({})),
+                    call("w", "wait_agent", json!({})),
+                    says("All done."),
+                ],
+            ),
+            (
+                "helper",
+                vec![
+                    Reply::responses(vec![patch("p", "*** Update File: f.txt\n@@\n-old\n+new\n")]),
+                    says("Changed f.txt."),
+                ],
+            ),
+        ],
+    );
+    let directory = recordings.to_str().unwrap();
+    let task = marker("lead");
+    let usual = ["--sub-agents", "--profile", "workspace-write", &task];
+    exec_json(&env, &[&["--record", directory][..], &usual].concat());
+    assert_eq!(env.read("f.txt"), "new\n");
+    drop(server);
+    env.write("f.txt", "old\n");
+    exec_json(&env, &[&["--replay", directory][..], &usual].concat());
+    assert_eq!(env.read("f.txt"), "new\n");
+
+    let file = recordings.join("main.ndjson");
+    let file = file.to_str().unwrap();
+    let output = run(&mut exec(&env, &[&["--record", file][..], &usual].concat()));
+    let error = told(&output, 2);
+    assert!(error.contains("is not a directory"), "{error}");
 }
 
 #[test]

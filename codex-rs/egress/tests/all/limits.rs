@@ -1,6 +1,6 @@
 //! What is spent at most: time, bytes, connections, requests.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -82,19 +82,30 @@ fn a_host_that_does_not_answer_is_a_timeout() {
     assert!(answer.contains("x-proxy-error: timeout"), "{answer}");
 }
 
+/// What comes until the connection ends, which it has to.
+fn until_the_end(stream: &mut impl Read) -> Vec<u8> {
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{answer:?}");
+    }
+    answer
+}
+
 #[test]
 fn an_answer_that_stops_or_is_too_long_is_cut() {
-    let limits = Limits {
-        idle: SHORT,
-        response_bytes: 5,
-        ..Limits::default()
-    };
-    for says in [
-        &b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"[..],
-        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabcdefghi",
+    let stops = &b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"[..];
+    let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabcdefghi";
+    for (says, response_bytes, gets) in [
+        (stops, 9, Some("abc")),
+        (whole, 9, Some("abcdefghi")),
+        (whole, 5, None),
     ] {
         let setting = Setting {
-            limits,
+            limits: Limits {
+                idle: SHORT,
+                response_bytes,
+                ..Limits::default()
+            },
             ..Setting::default()
         };
         let world = World::new(holding(says), setting);
@@ -102,17 +113,19 @@ fn an_answer_that_stops_or_is_too_long_is_cut() {
         let mut stream = connect(world.proxy.address());
         write!(
             stream,
-            "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"
+            "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
-        let mut answer = Vec::new();
-        // Cut, not ended: the client sees less than it was told, or an error.
-        let _ = stream.read_to_end(&mut answer);
-        let body = answer
-            .windows(4)
-            .position(|w| w == b"\r\n\r\n")
-            .map(|at| answer.len() - at - 4);
-        assert!(body.is_none_or(|length| length < 9), "{answer:?}");
+        let answer = String::from_utf8(until_the_end(&mut stream)).unwrap();
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+        match gets {
+            Some(gets) => {
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                assert_eq!(body, Some(gets));
+            }
+            // Cut, not ended: the client sees less than it was told, or nothing.
+            None => assert!(body.is_none_or(|body| body.len() <= 5), "{answer}"),
+        }
     }
 }
 
@@ -125,8 +138,7 @@ fn a_head_that_does_not_come_ends_the_connection() {
     let world = world(limits, Vec::new());
     let mut stream = connect(world.proxy.address());
     stream.write_all(b"GET http://origin.test/ HT").unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    let answer = until_the_end(&mut stream);
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
     assert_eq!(world.origin.hits(), 0);
 }

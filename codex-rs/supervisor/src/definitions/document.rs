@@ -63,7 +63,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "hosts",
-        "the only hosts that it may read (`HOST`, `HOST:PORT`, `HOST/PATH`, `*.DOMAIN`); it needs a `profile` that confines, as the next three do. Without it, those of its parent",
+        "the only hosts that it may read (`HOST`, `HOST:PORT`, `HOST/PATH`, `*.DOMAIN`); it needs a `profile` that confines, as the next three do. Without it, those of its parent. Without effect in this version: agents reach no hosts",
     ),
     (
         "allow_read",

@@ -8,6 +8,7 @@ use std::{env, fs};
 use super::document::{KEYS, UNUSED};
 use super::{AgentDefinition, Definitions};
 use crate::narrow::Selection;
+use crate::report::counted;
 
 fn built_in() -> String {
     let mut table = String::from(
@@ -43,7 +44,7 @@ fn tools(tools: &Selection) -> String {
 fn most(definition: &AgentDefinition) -> String {
     let budget = definition.budget;
     let mut limits = Vec::new();
-    limits.extend(budget.turns.map(|n| format!("{n} requests")));
+    limits.extend(budget.turns.map(|n| counted(n, "request")));
     limits.extend(
         budget
             .tokens

@@ -18,8 +18,15 @@ g() {
 # snapshot GIT_DIR TREE INDEX PARENT: a commit of everything in TREE that is not ignored.
 snapshot() {
     if [ -f "$1/index" ]; then cp -- "$1/index" "$3"; else rm -f -- "$3"; fi
-    # What cannot be read, a secret say, stays out of it and is left alone.
-    (cd -- "$2" && GIT_DIR=$1 GIT_WORK_TREE=$2 GIT_INDEX_FILE=$3 g add -A --ignore-errors -- . >/dev/null 2>&1) || true
+    # What cannot be read, a secret say, stays out of it and is left alone: git ends with 1 then. With
+    # anything else the tree is not what is there, and passing it on would lose the rest.
+    errors=${3%/*}/errors
+    code=0
+    (cd -- "$2" && GIT_DIR=$1 GIT_WORK_TREE=$2 GIT_INDEX_FILE=$3 g add -A --ignore-errors -- . >/dev/null 2>"$errors") || code=$?
+    if [ "$code" -gt 1 ]; then
+        sed -e 20q "$errors" >&2
+        return "$code"
+    fi
     tree=$(GIT_DIR=$1 GIT_WORK_TREE=$2 GIT_INDEX_FILE=$3 g write-tree)
     if [ -n "$4" ]; then
         GIT_DIR=$store g commit-tree "$tree" -p "$4" -m 'codex: work of an agent' </dev/null

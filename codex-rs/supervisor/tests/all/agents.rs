@@ -10,7 +10,7 @@ use codex_protocol::security_profile::SecurityProfile;
 use codex_protocol::tool::BoxFuture;
 use codex_supervisor::limits::Limits;
 use codex_supervisor::mailbox::MailboxFullPolicy;
-use codex_supervisor::manager::{CLEAN_UP, SpawnError};
+use codex_supervisor::manager::{CLEAN_UP, SpawnError, SpawnRequest, Writes};
 use codex_supervisor::narrow::{Budget, RightsRequest, Selection};
 use codex_supervisor::report::Ended;
 use codex_supervisor::state::State;
@@ -383,6 +383,22 @@ async fn without_a_log_the_whole_run_ends() {
     assert_eq!(run.manager.active(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_worktree_that_cannot_be_recorded_ends_the_run() {
+    let run = Run::new(Wanted {
+        profile: SecurityProfile::WorkspaceWrite,
+        apart: true,
+        ..Wanted::default()
+    });
+    *run.log.full_after.lock().unwrap() = Some(0);
+    let request = SpawnRequest {
+        writes: Writes::Apart,
+        ..run.request("a")
+    };
+    let spawned = run.manager.spawn(&run.main, request).await;
+    assert!(matches!(spawned, Err(SpawnError::NoRecord(_))));
+}
+
 /// Says yes once it is told to.
 struct Slowly {
     asked: Mutex<Vec<Question>>,
@@ -534,6 +550,26 @@ async fn a_model_works_with_agents_of_its_own() {
     }
     assert_eq!(run.mailbox.len(), 1);
     assert_eq!(run.log.of("agent.mailbox").len(), 1);
+    let acts: Vec<(String, String)> = run
+        .log
+        .of("agent.spawn")
+        .iter()
+        .filter_map(|entry| {
+            let detail = entry.detail.as_ref()?;
+            let text = detail.get("message").or(detail.get("task"))?;
+            let phase = detail["phase"].as_str()?;
+            Some((format!("{phase} {}", entry.target), text.to_string()))
+        })
+        .collect();
+    let expected = [
+        ("intent main/lead (general)", "\"the task of lead\""),
+        ("intent main/lead/helper (code)", "\"look\""),
+        ("follow_up main/lead/helper (code)", "\"look again\""),
+        ("message main/lead/helper (code)", "\"are you there\""),
+        ("message main (main)", "\"half done\""),
+    ]
+    .map(|(what, text)| (what.to_owned(), text.to_owned()));
+    assert_eq!(acts, expected);
     // The helper stands as deep as agents may, so it can only talk to its parent.
     let tools = &run.prompts("helper")[0].tools;
     let names: Vec<&str> = tools.iter().map(|t| t.name.as_str()).collect();

@@ -301,6 +301,7 @@ struct Fitter {
     commands: Arc<AtomicUsize>,
     most_commands: Arc<AtomicUsize>,
     ids: AtomicUsize,
+    directory: Option<PathBuf>,
 }
 
 impl Outfitter for Fitter {
@@ -349,7 +350,7 @@ impl Outfitter for Fitter {
     }
 
     fn directory(&self, _: &AgentPath) -> io::Result<Option<PathBuf>> {
-        Ok(None)
+        Ok(self.directory.clone())
     }
 
     fn keep_directories(&self) {}
@@ -373,6 +374,8 @@ pub(super) struct Wanted {
     pub(super) budget: Budget,
     pub(super) profile: SecurityProfile,
     pub(super) approver: Arc<dyn Approver>,
+    /// Whether agents that write get a directory of their own.
+    pub(super) apart: bool,
 }
 
 impl Default for Wanted {
@@ -382,6 +385,7 @@ impl Default for Wanted {
             budget: Budget::default(),
             profile: SecurityProfile::Offline,
             approver: Arc::new(NeverAsk),
+            apart: false,
         }
     }
 }
@@ -423,6 +427,7 @@ impl Run {
             commands: Arc::default(),
             most_commands: Arc::default(),
             ids: AtomicUsize::new(0),
+            directory: wanted.apart.then(|| root.join("apart")),
         });
         let equipment = Equipment {
             outfitter: Arc::clone(&fitter) as _,
