@@ -14,7 +14,7 @@ mod sandbox_escape {
     mod attempt;
     mod differences;
     mod files;
-    mod helper;
+    mod supervisor;
     mod kernel;
     mod machine;
     mod network;
