@@ -14,7 +14,6 @@ mod sandbox_escape {
     mod attempt;
     mod differences;
     mod files;
-    mod supervisor;
     mod kernel;
     mod machine;
     mod network;
@@ -25,4 +24,5 @@ mod sandbox_escape {
     mod runs;
     mod secrets;
     mod suite;
+    mod supervisor;
 }

@@ -22,7 +22,8 @@ impl Place {
     fn new() -> Self {
         let env = TestEnv::new();
         let tries = env.root().join("tries");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox_escape/supervisor.c");
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox_escape/supervisor.c");
         let mut compiler = Command::new("cc");
         compiler.arg("-o").arg(&tries).arg(source);
         let built = run(&mut compiler);
