@@ -332,9 +332,10 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use codex_protocol::event::{Event, EventSink};
     use codex_protocol::ids::{AgentType, SessionId, TaskId};
-    use codex_protocol::permission::{Items, NeverAsk};
+    use codex_protocol::permission::{Answer, Approver, Items, NeverAsk, Question};
     use codex_protocol::policy::{Layer, Places};
     use codex_protocol::record::{Entry, Receipt, Recorder, Subject};
+    use codex_protocol::tool::BoxFuture;
 
     use super::*;
 
@@ -454,6 +455,68 @@ mod tests {
         let directory = egress.directory.clone();
         drop(egress);
         assert!(TcpStream::connect(address).is_err() && !directory.exists());
+    }
+
+    /// Says always, and remembers what it was asked.
+    struct SaysAlways(Mutex<Vec<Question>>);
+
+    impl Approver for SaysAlways {
+        fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
+            self.0.lock().unwrap().push(question);
+            Box::pin(std::future::ready(Answer::Always))
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_allowed_for_good_stands_in_the_persons_configuration() {
+        let home = tempfile::tempdir().unwrap();
+        let codex_home = home.path().join(".codex");
+        fs::create_dir(&codex_home).unwrap();
+        let file = codex_home.join("config.toml");
+        fs::write(&file, "model = 'm'\n").unwrap();
+        let host = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = host.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in host.incoming().flatten() {
+                // Whoever asks has sent its whole head in one piece.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+            }
+        });
+        let policy = policy(home.path(), Vec::new());
+        let log = Arc::new(Log {
+            entries: Mutex::default(),
+            most: 9,
+        });
+        let shown = Arc::new(Shown(Mutex::default()));
+        let asked = Arc::new(SaysAlways(Mutex::default()));
+        let subject = permissions(policy.clone(), &log, &shown).subject().clone();
+        let permissions = Permissions::new(
+            policy.clone(),
+            subject,
+            Arc::clone(&log) as _,
+            Arc::clone(&asked) as _,
+            Arc::new(Items::new(Arc::clone(&shown) as _, 0)),
+        )
+        .with_keeper(Arc::new(crate::config::ApprovedHosts::new(&codex_home)));
+        let mut egress = Egress::listen(&policy, &[]).unwrap();
+        egress.start(&permissions, ColorChoice::Never).unwrap();
+        for _ in 0..2 {
+            let answer = get(&egress, &name);
+            assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        }
+        assert_eq!(asked.0.lock().unwrap().len(), 1);
+        let kept = format!("approved_hosts = [\"http://{name}\"]\nmodel = 'm'\n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+        let target = format!("GET http://{name}/");
+        let records = [
+            format!("approval.always network_access {target}"),
+            format!("approval.always {target}"),
+            format!("approval.always {target}"),
+        ];
+        assert_eq!(*log.entries.lock().unwrap(), records);
+        // The answer is shown to whoever watches.
+        assert_eq!(shown.0.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -27,8 +27,8 @@ use serde_json::json;
 
 use crate::args::{ColorChoice, Global, Grants};
 use crate::config::{
-    self, AuditDetail, AuditReads, Config, Flags, Inputs, Loaded, Rights, ShellEnvironment,
-    WebSearch, environment,
+    self, ApprovedHosts, AuditDetail, AuditReads, Config, Flags, Inputs, Loaded, Rights,
+    ShellEnvironment, WebSearch, environment,
 };
 use crate::egress::{self, Egress};
 use crate::failure::{Failure, Kind, OrFail as _};
@@ -301,7 +301,7 @@ fn from_config(rights: &Rights) -> Grants {
         allow_read: rights.allow_read.clone(),
         deny_read: rights.deny_read.clone(),
         allow_write: rights.allow_write.clone(),
-        allow_host: rights.allow_host.clone(),
+        allow_host: [rights.allow_host.as_slice(), &rights.approved_hosts].concat(),
         deny_host: rights.deny_host.clone(),
         allow_preset: rights.allow_preset.clone(),
         allow_tunnel: rights.allow_tunnel.clone(),
@@ -572,7 +572,12 @@ impl Setup {
         let items = Arc::new(Items::new(watch.sink, watch.first_step));
         let recorder: Arc<dyn codex_protocol::record::Recorder> = Arc::clone(&log) as _;
         let approver = Arc::new(NeverAsk);
-        let permissions = Permissions::new(policy, subject, recorder, approver, items);
+        let mut permissions = Permissions::new(policy, subject, recorder, approver, items);
+        // Beside what an administrator allows at most, a rule of the person's own opens nothing.
+        let bound = base.loaded.config.rights.bound;
+        if bound.is_none_or(|bound| bound == SecurityProfile::Trusted) {
+            permissions = permissions.with_keeper(Arc::new(ApprovedHosts::new(&base.codex_home)));
+        }
         kept.ending = Some(Ending {
             log: Arc::clone(&log),
             color: global.color,

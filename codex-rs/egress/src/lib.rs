@@ -12,6 +12,7 @@
 //! [`Proxy::start`], and nothing is left after the [`Proxy`] is dropped.
 
 mod address;
+mod approval;
 mod authority;
 mod body;
 mod environment;

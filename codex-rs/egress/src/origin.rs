@@ -15,6 +15,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -161,16 +162,20 @@ async fn open(session: &Session, read: &NetworkRead, way: &Way) -> Result<Sender
     let unproven = |error: io::Error| Unreached::Failed(format!("TLS: {error}"));
     match way {
         Way::Direct(addresses) => {
-            let stream = tls.connect(name, tcp(addresses).await?).await;
+            let stream = tls.connect(name, buffered(tcp(addresses).await?)).await;
             handshake(TokioIo::new(stream.map_err(unproven)?)).await
         }
         Way::Upstream => {
-            let stream = tls
-                .connect(name, through(session, read, true).await?.0)
-                .await;
+            let stream = buffered(through(session, read, true).await?.0);
+            let stream = tls.connect(name, stream).await;
             handshake(TokioIo::new(stream.map_err(unproven)?)).await
         }
     }
+}
+
+/// Below TLS, which by itself asks for 4 KiB at a time: a quarter of a record.
+fn buffered<S: AsyncRead>(stream: S) -> BufReader<S> {
+    BufReader::with_capacity(READ_SIZE, stream)
 }
 
 async fn handshake(

@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 
+use crate::approval;
 use crate::body::{Reply, Streamed};
 use crate::environment;
 use crate::inspect::{self, MAX_HEAD, Via};
@@ -199,7 +200,7 @@ impl Client {
     /// Waits until the client's connection has stood still for longer than any answer may take.
     async fn abandoned(&self) {
         let limits = &self.session.limits;
-        let whole = limits.connect + limits.answer + limits.idle;
+        let whole = limits.approval + limits.connect + limits.answer + limits.idle;
         self.activity.stopped(whole).await;
     }
 }
@@ -333,7 +334,7 @@ impl Client {
             };
         }
         let target = permissions.recorder().mask(&read.view().target());
-        let authorized = match permissions.authorize(read.clone()).await {
+        let authorized = match approval::authorize(&self.session, read.clone()).await {
             Ok(authorized) => authorized,
             Err(NotPermitted::NoRecord(error)) => return Err(error),
             Err(NotPermitted::Denied { decision, .. }) => {

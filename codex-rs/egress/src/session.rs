@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::address::{Resolver, SystemResolver};
+use crate::approval::Questions;
 use crate::authority::Authority;
 use crate::environment::Pass;
 use crate::lookup::Lookup;
@@ -74,6 +75,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Until a request's head has come, or a TLS handshake of a client has ended.
     pub head: Duration,
+    /// Until a person has answered whether a host may be read. Then it counts as no.
+    pub approval: Duration,
     /// Until a host begins to answer.
     pub answer: Duration,
     /// Without a byte from a host that answers, and in either direction of a tunnel.
@@ -93,6 +96,8 @@ impl Default for Limits {
             response_bytes: 16 << 30,
             connect: Duration::from_secs(20),
             head: Duration::from_secs(30),
+            // Most clients give up sooner; their next try finds the question open, or answered.
+            approval: Duration::from_secs(120),
             answer: Duration::from_secs(120),
             idle: Duration::from_secs(120),
         }
@@ -145,6 +150,7 @@ pub(crate) struct Session {
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
     pub(crate) pace: Pace,
+    pub(crate) questions: Questions,
     /// The first record that could not be written: nothing is let through after it.
     pub(crate) lost: watch::Sender<Option<RecordError>>,
     pub(crate) authority: Authority,
@@ -177,6 +183,7 @@ impl Session {
             allow_private: options.allow_private,
             upstream: options.upstream,
             limits: options.limits,
+            questions: Questions::default(),
             pace: Pace::new(options.limits.rate, options.limits.burst),
             lost: watch::Sender::new(None),
             authority: Authority::new()?,

@@ -153,6 +153,18 @@ pub const RULES: &[(Rule, &str)] = &[
     (rule::APPROVAL_REFUSED, "the person refused"),
     (rule::APPROVAL_GIVEN, "the person approved"),
     (
+        rule::APPROVAL_SESSION,
+        "the person approved this host for the session",
+    ),
+    (
+        rule::APPROVAL_ALWAYS,
+        "the person approved this host for good",
+    ),
+    (
+        rule::APPROVAL_UNANSWERED,
+        "nobody answered in time, or too many questions were open",
+    ),
+    (
         rule::AGENT_RIGHTS,
         "a sub-agent gets no right that its parent does not have",
     ),
@@ -260,6 +272,12 @@ pub mod rule {
     pub const APPROVAL_REFUSED: Rule = Rule("approval.refused");
     /// The person said yes.
     pub const APPROVAL_GIVEN: Rule = Rule("approval.given");
+    /// The person said yes for the session.
+    pub const APPROVAL_SESSION: Rule = Rule("approval.session");
+    /// The person said yes for good.
+    pub const APPROVAL_ALWAYS: Rule = Rule("approval.always");
+    /// Nobody said anything in time.
+    pub const APPROVAL_UNANSWERED: Rule = Rule("approval.unanswered");
     /// A sub-agent that asks for more than its parent has.
     pub const AGENT_RIGHTS: Rule = Rule("agent.rights");
     /// A sub-agent within its parent's rights.

@@ -7,6 +7,7 @@ mod network;
 use std::borrow::Cow;
 use std::path::{Component, Path};
 
+use crate::approval::Answer;
 use crate::decision::{Decision, Effect, Remedy, Rule, rule};
 use crate::glob;
 use crate::operation::{Evidence, Outcome};
@@ -542,34 +543,32 @@ impl<R: Requested> Pending<R> {
         &self.decision
     }
 
-    /// The person said yes.
-    #[must_use]
-    pub fn approve(self) -> Authorized<R> {
-        let decision = Decision {
-            effect: Effect::Allow,
-            rule: rule::APPROVAL_GIVEN,
-            reason: format!("{}; the person approved it", self.decision.reason).into(),
-            remedy: None,
-        };
-        Authorized {
-            request: self.request,
-            decision,
-        }
-    }
-
-    /// The person said no, or nobody could be asked.
-    #[must_use]
-    pub fn refuse(self, rule: Rule, why: &str) -> Refused<R> {
-        let reason = format!("{}; {why}", self.decision.reason);
-        let decision = Decision {
-            effect: Effect::Deny,
-            rule,
-            reason: reason.into(),
-            remedy: self.decision.remedy,
-        };
-        Refused {
-            request: self.request,
-            decision,
+    /// What the answer makes of it.
+    ///
+    /// # Errors
+    /// [`Refused`], where the answer does not allow.
+    pub fn settle(self, answer: Answer) -> Result<Authorized<R>, Refused<R>> {
+        let reason = format!("{}; {}", self.decision.reason, answer.explanation()).into();
+        let (request, rule) = (self.request, answer.rule());
+        match answer.allows() {
+            true => Ok(Authorized {
+                request,
+                decision: Decision {
+                    effect: Effect::Allow,
+                    rule,
+                    reason,
+                    remedy: None,
+                },
+            }),
+            false => Err(Refused {
+                request,
+                decision: Decision {
+                    effect: Effect::Deny,
+                    rule,
+                    reason,
+                    remedy: self.decision.remedy,
+                },
+            }),
         }
     }
 }

@@ -167,7 +167,7 @@ const REGISTRY_LABELS: &[&str] = &[
 pub enum HostRuleError {
     /// Not a host.
     #[error(
-        "'{0}' is no host rule; write HOST, HOST:PORT, HOST/PATH or *.DOMAIN, without a scheme, user or query"
+        "'{0}' is no host rule; write HOST, HOST:PORT, HOST/PATH or *.DOMAIN, also with http:// or https:// before it, without user or query"
     )]
     Malformed(String),
     /// A wildcard below a suffix that many people share.
@@ -177,9 +177,11 @@ pub enum HostRuleError {
     WildcardTooWide(String),
 }
 
-/// One host, or the hosts below a domain; a port; a prefix of paths.
+/// One host, or the hosts below a domain; a scheme; a port; a prefix of paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRule {
+    /// `None` names both.
+    https: Option<bool>,
     host: String,
     below: bool,
     port: Option<u16>,
@@ -187,15 +189,21 @@ pub struct HostRule {
 }
 
 impl HostRule {
-    /// Reads `[*.]HOST[:PORT][/PATH]`; an IPv6 address stands in brackets.
+    /// Reads `[http[s]://][*.]HOST[:PORT][/PATH]`; an IPv6 address stands in brackets.
     ///
     /// # Errors
     /// [`HostRuleError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, HostRuleError> {
         let malformed = || HostRuleError::Malformed(text.to_owned());
-        let (authority, path) = match text.find('/') {
-            Some(at) => (&text[..at], Some(text[at..].to_owned())),
-            None => (text, None),
+        let (https, rest) = match text.split_once("://") {
+            Some(("https", rest)) => (Some(true), rest),
+            Some(("http", rest)) => (Some(false), rest),
+            Some(_) => return Err(malformed()),
+            None => (None, text),
+        };
+        let (authority, path) = match rest.find('/') {
+            Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
+            None => (rest, None),
         };
         if path.as_deref().is_some_and(|p| !is_plain_path(p)) {
             return Err(malformed());
@@ -211,6 +219,7 @@ impl HostRule {
         }
         let path = path.filter(|p| p != "/");
         Ok(Self {
+            https,
             host,
             below,
             port,
@@ -230,11 +239,26 @@ impl HostRule {
                 .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
             false => host == self.host,
         };
-        host_matches
-            && match self.port {
-                Some(own) => own == port,
-                None => DEFAULT_PORTS.contains(&port),
-            }
+        host_matches && self.ports().contains(&port)
+    }
+
+    /// The ports that it names.
+    fn ports(&self) -> &[u16] {
+        match (&self.port, self.https) {
+            (Some(own), _) => core::slice::from_ref(own),
+            (None, Some(true)) => &DEFAULT_PORTS[1..],
+            (None, Some(false)) => &DEFAULT_PORTS[..1],
+            (None, None) => &DEFAULT_PORTS,
+        }
+    }
+
+    fn has_scheme(&self, https: bool) -> bool {
+        self.https.is_none_or(|own| own == https)
+    }
+
+    /// Whether it names every path of what it names.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.path.is_none()
     }
 
     /// Whether an allowing rule holds this read. A path that a server might read as another one
@@ -242,6 +266,7 @@ impl HostRule {
     #[must_use]
     pub fn allows(&self, read: &NetworkRead) -> bool {
         self.names(&read.host, read.port)
+            && self.has_scheme(read.https)
             && self
                 .path
                 .as_deref()
@@ -261,32 +286,29 @@ impl HostRule {
             (true, false) => below(&other.host),
             (true, true) => other.host == self.host || below(&other.host),
         };
-        let port = match (self.port, other.port) {
-            (Some(own), Some(port)) => own == port,
-            (Some(_), None) => false,
-            (None, Some(port)) => DEFAULT_PORTS.contains(&port),
-            (None, None) => true,
-        };
+        let scheme = self.https.is_none() || self.https == other.https;
+        let own = self.ports();
+        let port = other.ports().iter().all(|port| own.contains(port));
         let path = match (&self.path, &other.path) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(prefix), Some(path)) => is_below(path, prefix),
         };
-        host && port && path
+        scheme && host && port && path
     }
 
-    /// A read that this rule allows, for asking a gate whether it would be allowed. `https`, and
-    /// below a wildcard a name that hardly any other rule names.
+    /// A read that this rule allows, for asking a gate whether it would be allowed. `https` where it
+    /// names no scheme, and below a wildcard a name that hardly any other rule names.
     #[must_use]
     pub fn example(&self) -> NetworkRead {
         NetworkRead {
             method: "GET".to_owned(),
-            https: true,
+            https: self.https.unwrap_or(true),
             host: match self.below {
                 true => format!("any-name-below.{}", self.host),
                 false => self.host.clone(),
             },
-            port: self.port.unwrap_or(443),
+            port: self.ports().last().copied().unwrap_or(443),
             path: self.path.clone().unwrap_or_else(|| "/".to_owned()),
             query: None,
         }
@@ -297,6 +319,8 @@ impl HostRule {
     #[must_use]
     pub fn denies(&self, read: &NetworkRead) -> bool {
         self.names(&read.host, read.port)
+            // A tunnel is of no scheme.
+            && (read.method == "CONNECT" || self.has_scheme(read.https))
             && self.path.as_deref().is_none_or(|prefix| {
                 !is_plain_path(&read.path)
                     || read.path.contains('%')
@@ -305,6 +329,24 @@ impl HostRule {
                         &prefix.to_ascii_lowercase(),
                     )
             })
+    }
+}
+
+/// The rule that names this host over this scheme and at this port, and nothing else:
+/// `https://example.org`, `http://example.org:8080`.
+#[must_use]
+pub fn rule_of(https: bool, host: &str, port: u16) -> String {
+    let (scheme, usual) = match https {
+        true => ("https", 443),
+        false => ("http", 80),
+    };
+    let rule = rule_at(host, port);
+    match port == usual {
+        true => format!(
+            "{scheme}://{}",
+            rule.rsplit_once(':').map_or("", |(host, _)| host)
+        ),
+        false => format!("{scheme}://{rule}"),
     }
 }
 
@@ -522,7 +564,11 @@ mod tests {
             "",
             "*",
             "*.",
-            "https://example.org",
+            "ftp://example.org",
+            "https://",
+            "HTTPS://example.org",
+            "https://https://example.org",
+            "https://a@b.org",
             "a@b.org",
             "example.org:0",
             "example.org:99999",
@@ -542,6 +588,32 @@ mod tests {
             "*.127.0.0.1",
         ] {
             assert!(HostRule::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rule_with_a_scheme_names_that_one_alone() {
+        for (https, host, port, expected) in [
+            (true, "example.org", 443, "https://example.org"),
+            (false, "example.org", 80, "http://example.org"),
+            (true, "example.org", 80, "https://example.org:80"),
+            (false, "::1", 8080, "http://[::1]:8080"),
+        ] {
+            let rule = rule_of(https, host, port);
+            assert_eq!(rule, expected);
+            let rule = HostRule::parse(&rule).unwrap();
+            for other in [true, false] {
+                for at in [80, 443, 8080] {
+                    let read = NetworkRead {
+                        https: other,
+                        ..read(host, at, "/x")
+                    };
+                    let is_it = other == https && at == port;
+                    assert_eq!(rule.allows(&read), is_it, "{expected} {read:?}");
+                    assert_eq!(rule.denies(&read), is_it, "{expected} {read:?}");
+                }
+            }
+            assert!(rule.allows(&rule.example()));
         }
     }
 

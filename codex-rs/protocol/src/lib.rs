@@ -15,6 +15,7 @@
 //! [`Recorder`](record::Recorder) can turn it into a [`Recorded`](record::Recorded). Whatever
 //! starts a process or touches a file takes nothing else.
 
+pub mod approval;
 pub mod decision;
 pub mod environment;
 pub mod event;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::decision::{Decision, Effect, Rule, rule};
+pub use crate::approval::{Answer, Approver, Keeper, NeverAsk, Question};
+use crate::approval::{Approvals, Forgets};
+use crate::decision::{Decision, Effect, Rule};
 use crate::event::{Event, EventSink, ItemDetails, ThreadItem};
 use crate::gate::{self, Authorized, Pending, Refused, Verdict};
 use crate::operation::{Evidence, Operation, Outcome};
@@ -15,45 +17,6 @@ use crate::record::{
     Attempt, Entry, Observation, Receipt, RecordError, Recorded, Recorder, Subject,
 };
 use crate::request::Requested;
-use crate::tool::BoxFuture;
-
-/// A question to a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// What is attempted.
-    pub operation: Operation,
-    /// On what, masked.
-    pub target: String,
-    /// Why it is asked, and what would allow it for good.
-    pub reason: String,
-}
-
-/// A person's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// This once.
-    Yes,
-    /// No.
-    No,
-    /// Nobody can be asked: there is no front end, or its policy is `never`.
-    Nobody,
-}
-
-/// Whoever puts questions to a person.
-pub trait Approver: Send + Sync {
-    /// Asks, and waits for the answer.
-    fn ask(&self, question: Question) -> BoxFuture<'_, Answer>;
-}
-
-/// The approver where there is nobody: what would ask is denied.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NeverAsk;
-
-impl Approver for NeverAsk {
-    fn ask(&self, _: Question) -> BoxFuture<'_, Answer> {
-        Box::pin(std::future::ready(Answer::Nobody))
-    }
-}
 
 /// Numbers the steps of a session and hands them to its front end.
 pub struct Items {
@@ -140,7 +103,17 @@ pub struct Permissions {
     subject: Subject,
     recorder: Arc<dyn Recorder>,
     approver: Arc<dyn Approver>,
+    approvals: Approvals,
     items: Arc<Items>,
+}
+
+/// What became of a request before anybody was asked.
+#[derive(Debug)]
+pub enum Considered<R> {
+    /// The gate allowed it, or an answer that still holds did.
+    Authorized(Authorized<R>),
+    /// A person has to be asked this.
+    Asks(Pending<R>, Question),
 }
 
 impl Permissions {
@@ -157,8 +130,16 @@ impl Permissions {
             subject,
             recorder,
             approver,
+            approvals: Approvals::new(),
             items,
         }
+    }
+
+    /// The same, where answers for good can be kept.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: Arc<dyn Keeper>) -> Self {
+        self.approvals.keeper = Some(keeper);
+        self
     }
 
     /// The same log, subject and steps under another policy: for what has other rights on the same
@@ -318,10 +299,12 @@ impl Permissions {
         request: R,
         detail: Option<Value>,
     ) -> Result<Recorded<Authorized<R>>, NotPermitted> {
-        match gate::authorize(&self.policy, request) {
-            Verdict::Authorized(authorized) => Ok(self.record(authorized, detail)?),
-            Verdict::Pending(pending) => Err(self.deny(nobody(pending))?),
-            Verdict::Refused(refused) => Err(self.deny(refused)?),
+        match self.consider(request)? {
+            Considered::Authorized(authorized) => Ok(self.record(authorized, detail)?),
+            Considered::Asks(pending, _) => {
+                let authorized = self.settle(pending, Answer::Nobody)?;
+                Ok(self.record(authorized, detail)?)
+            }
         }
     }
 
@@ -331,31 +314,99 @@ impl Permissions {
     /// # Errors
     /// As [`Permissions::require`].
     pub async fn authorize<R: Requested>(&self, request: R) -> Result<Authorized<R>, NotPermitted> {
-        let refused = match gate::authorize(&self.policy, request) {
-            Verdict::Authorized(authorized) => return Ok(authorized),
-            Verdict::Refused(refused) => refused,
+        match self.consider(request)? {
+            Considered::Authorized(authorized) => Ok(authorized),
+            Considered::Asks(pending, question) => {
+                let answer = self.ask(question.clone()).await;
+                let answer = self.take_answer(&question, answer)?;
+                self.settle(pending, answer)
+            }
+        }
+    }
+
+    /// Takes `request` through the gate, and tells what a person has to be asked. An answer that
+    /// holds already is not asked for again. A denial is recorded and shown.
+    ///
+    /// # Errors
+    /// As [`Permissions::require`].
+    pub fn consider<R: Requested>(&self, request: R) -> Result<Considered<R>, NotPermitted> {
+        match gate::authorize(&self.policy, request) {
+            Verdict::Authorized(authorized) => Ok(Considered::Authorized(authorized)),
+            Verdict::Refused(refused) => Err(self.deny(refused)?),
             Verdict::Pending(pending) => {
                 let view = pending.request().view();
                 let question = Question {
                     operation: view.operation(),
                     target: self.recorder.mask(&view.target()),
                     reason: pending.decision().explanation(),
+                    lasting: view.lasting(),
+                    always: self.approvals.keeper.is_some(),
                 };
-                let answer = self.approver.ask(question.clone()).await;
-                match answer {
-                    Answer::Yes => {
-                        self.record_answer(&question, Outcome::Allowed, rule::APPROVAL_GIVEN)?;
-                        return Ok(pending.approve());
-                    }
-                    Answer::No => {
-                        self.record_answer(&question, Outcome::Denied, rule::APPROVAL_REFUSED)?;
-                        pending.refuse(rule::APPROVAL_REFUSED, "the person refused")
-                    }
-                    Answer::Nobody => nobody(pending),
+                match self.standing(&question) {
+                    Some(answer) => self.settle(pending, answer).map(Considered::Authorized),
+                    None => Ok(Considered::Asks(pending, question)),
                 }
             }
+        }
+    }
+
+    /// An answer that holds for this question already.
+    #[must_use]
+    pub fn standing(&self, question: &Question) -> Option<Answer> {
+        self.approvals.standing(question.lasting.as_ref())
+    }
+
+    /// Puts a question to the front end and waits for as long as that does. What comes back goes to
+    /// [`take_answer`](Self::take_answer).
+    pub async fn ask(&self, question: Question) -> Answer {
+        self.approver.ask(question).await
+    }
+
+    /// Records an answer, once for all whom it concerns, remembers what holds for the session, and
+    /// keeps what holds for good. Gives what the answer counts as: what cannot be kept holds for the
+    /// session, and where nothing can hold longer, a yes is for this once.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the run must end.
+    pub fn take_answer(&self, question: &Question, answer: Answer) -> Result<Answer, RecordError> {
+        let answer = match (answer, &question.lasting, &self.approvals.keeper) {
+            (Answer::Nobody, _, _) => return Ok(answer),
+            (Answer::Session | Answer::Always, None, _) => Answer::Yes,
+            (Answer::Always, Some(_), None) => Answer::Session,
+            _ => answer,
         };
-        Err(self.deny(refused)?)
+        self.record_answer(question, answer, None)?;
+        let (Answer::Session | Answer::Always, Some(lasting)) = (answer, &question.lasting) else {
+            return Ok(answer);
+        };
+        self.approvals.remember(lasting.clone(), answer);
+        let kept = match (&self.approvals.keeper, answer) {
+            (Some(keeper), Answer::Always) => keeper.keep(lasting),
+            _ => Ok(()),
+        };
+        if let Err(why) = kept {
+            // The person said yes to more, so the session is within it.
+            self.approvals.remember(lasting.clone(), Answer::Session);
+            let why = format!("it cannot be kept for good: {why}");
+            self.record_answer(question, Answer::Session, Some(&why))?;
+            return Ok(Answer::Session);
+        }
+        Ok(answer)
+    }
+
+    /// What an answer makes of the request that waited for it. A denial is recorded and shown.
+    ///
+    /// # Errors
+    /// As [`Permissions::require`].
+    pub fn settle<R: Requested>(
+        &self,
+        pending: Pending<R>,
+        answer: Answer,
+    ) -> Result<Authorized<R>, NotPermitted> {
+        match pending.settle(answer) {
+            Ok(authorized) => Ok(authorized),
+            Err(refused) => Err(self.deny(refused)?),
+        }
     }
 
     /// Records and shows a denial of `request` by whoever acts on it, for what the gate cannot
@@ -405,40 +456,39 @@ impl Permissions {
     fn record_answer(
         &self,
         question: &Question,
-        outcome: Outcome,
-        rule: Rule,
+        answer: Answer,
+        because: Option<&str>,
     ) -> Result<(), RecordError> {
+        let keeper = self.approvals.keeper.as_deref().unwrap_or(&Forgets);
+        let mut detail = answer.detail(self.approver.who(), question, keeper);
+        if let (Some(because), Some(detail)) = (because, detail.as_object_mut()) {
+            detail.insert("because".to_owned(), json!(because));
+        }
+        let target = format!("{} {}", question.operation, question.target);
+        let reason = format!("{}; {}", question.reason, answer.explanation());
         let receipt = self.recorder.append(&Entry {
             subject: self.subject.clone(),
             operation: Operation::Approval,
-            target: format!("{} {}", question.operation, question.target),
-            outcome,
-            reason: question.reason.clone(),
-            rule: rule.0.to_owned(),
+            target: target.clone(),
+            outcome: answer.outcome(),
+            reason: reason.clone(),
+            rule: answer.rule().0.to_owned(),
             evidence: Evidence::Declared,
             pid: None,
             exe: None,
             count: None,
-            detail: None,
+            detail: Some(detail),
         })?;
         let notice = ItemDetails::PolicyDecision {
             operation: Operation::Approval.to_string(),
-            target: format!("{} {}", question.operation, question.target),
-            decision: outcome.to_string(),
-            reason: self.recorder.mask(&question.reason),
-            rule: rule.to_string(),
+            target,
+            decision: answer.outcome().to_string(),
+            reason: self.recorder.mask(&reason),
+            rule: answer.rule().to_string(),
             evidence: Evidence::Declared.to_string(),
             audit_seq: receipt.seq,
         };
         self.items.completed(self.items.new_id(), notice);
         Ok(())
     }
-}
-
-/// What would be asked where there is nobody.
-fn nobody<R: Requested>(pending: Pending<R>) -> Refused<R> {
-    pending.refuse(
-        rule::APPROVAL_NEVER,
-        "nobody can be asked in this run, so it is denied",
-    )
 }

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::hosts;
 use crate::operation::Operation;
 
 /// Reading a file's bytes or a directory's names.
@@ -415,6 +416,18 @@ impl Request<'_> {
             Self::ModelRequest(r) => format!("{} {} at {}", r.provider, r.model, r.endpoint),
             Self::TelemetryExport(r) => format!("POST {}", r.endpoint),
             Self::AgentSpawn(r) => format!("{} ({})", r.path, r.agent_type),
+        }
+    }
+}
+
+impl Request<'_> {
+    /// What a yes beyond this once would hold for: a rule of the host over this scheme and at this
+    /// port. `None` where a person is asked each time.
+    #[must_use]
+    pub fn lasting(&self) -> Option<String> {
+        match self {
+            Self::NetworkRead(r) => Some(hosts::rule_of(r.https, &r.host, r.port)),
+            _ => None,
         }
     }
 }

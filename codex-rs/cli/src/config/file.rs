@@ -125,7 +125,7 @@ fn project_folders(dir: &Path) -> Vec<PathBuf> {
     folders
 }
 
-enum Unreadable {
+pub(super) enum Unreadable {
     Io(std::io::Error),
     Unfit(String),
 }
@@ -158,7 +158,7 @@ fn read_in_project(folder: &Path, codex_home: &Path) -> Result<Option<Vec<u8>>, 
     read_bytes(&path)
 }
 
-fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Unreadable> {
+pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Unreadable> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(error) if absent(&error) => return Ok(None),

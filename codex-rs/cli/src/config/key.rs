@@ -103,7 +103,7 @@ const PROFILES: &str = "profiles";
 
 /// Whether a named profile can hold the top level's `first`.
 pub(super) fn fits_profile(first: &str) -> bool {
-    !matches!(first, "profile" | PROFILES | "projects")
+    !matches!(first, "profile" | PROFILES | "projects" | "approved_hosts")
 }
 
 /// Looks up a path.

@@ -106,6 +106,11 @@ pub(super) const KEYS: &[Key] = &[
     )
     .tightens(),
     key(
+        "approved_hosts",
+        Kind::Hosts,
+        "Hosts that may be read under NetReadOnly since you answered `always` when you were asked about them: `https://HOST[:PORT]`.",
+    ),
+    key(
         "secrets",
         Kind::Patterns,
         "Further paths that count as secrets; `*` may stand in the last part. Every file adds to it.",

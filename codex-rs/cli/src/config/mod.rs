@@ -6,12 +6,14 @@
 //! | `file`, `document`, `outside` | reading each source |
 //! | `tree`, `profiles`, `rights` | laying them over one another; choosing and tightening rights |
 //! | `settings`, `providers`, `show` | the result |
+//! | `approved` | writing down what a person allowed for good |
 //! | `origin`, `warning`, `text` | where a value comes from, and what to tell people |
 //! | `schema`, `reference` | the JSON Schema and the page in `docs/`, which tests keep as the table of settings is |
 //!
 //! Precedence: flag, `-c`, environment, session, project, user, managed. A project's file and the
 //! managed one only ever tighten.
 
+mod approved;
 mod document;
 pub(crate) mod environment;
 mod file;
@@ -41,6 +43,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub(crate) use approved::ApprovedHosts;
 pub(crate) use origin::{ConfigError, Origin};
 pub(crate) use outside::{Flags, Session};
 pub(crate) use providers::built_in_names;

@@ -41,6 +41,8 @@ pub(crate) struct Rights {
     pub(crate) allow_exec: Vec<String>,
     /// Hosts that may be read through the proxy.
     pub(crate) allow_host: Vec<String>,
+    /// Hosts that a person allowed for good when they were asked.
+    pub(crate) approved_hosts: Vec<String>,
     /// Presets of hosts that may be read through the proxy.
     pub(crate) allow_preset: Vec<String>,
     /// Hosts that may be reached by a tunnel through the proxy.
@@ -255,6 +257,7 @@ impl Sources {
             allow_write: grants.paths("allow_write"),
             allow_exec: grants.texts("allow_exec"),
             allow_host: grants.texts("allow_host"),
+            approved_hosts: Vec::new(),
             allow_preset: grants.texts("allow_preset"),
             allow_tunnel: grants.texts("allow_tunnel"),
             allow_private_host: grants.texts("allow_private_host"),
@@ -285,6 +288,17 @@ impl Sources {
                 "{}: 'sandbox_workspace_write.network_access' gives GET, HEAD and OPTIONS to the hosts of NetReadOnly and no more; --allow-host HOST adds a host, --profile trusted lifts every limit",
                 setting.origin.whereabouts()
             ));
+        }
+        // Nobody is asked about hosts under other profiles, so there it says nothing.
+        if profile == SecurityProfile::NetReadOnly {
+            grants.in_force = true;
+            let key = "approved_hosts";
+            if let Some(setting) = self.nearest(&[key])
+                && let Value::Texts(hosts) = &setting.value
+                && grants.holds(key, setting)
+            {
+                rights.approved_hosts.clone_from(hosts);
+            }
         }
         let dropped = grants.dropped;
         if !dropped.is_empty() {
@@ -336,11 +350,15 @@ impl Sources {
 
     /// The nearest word on WorkspaceWrite's own settings; a project has none.
     fn workspace_write(&self, key: &str) -> Option<&Setting> {
-        let path = ["sandbox_workspace_write", key];
+        self.nearest(&["sandbox_workspace_write", key])
+    }
+
+    /// The nearest word on a setting that no project has a word on.
+    fn nearest(&self, path: &[&str]) -> Option<&Setting> {
         let mut layers = self.stack.iter().rev().map(|(_, layer)| layer);
         layers
-            .find_map(|layer| layer.get(&path))
-            .or_else(|| self.managed.get(&path))
+            .find_map(|layer| layer.get(path))
+            .or_else(|| self.managed.get(path))
     }
 
     /// Every layer's word on a list that each of them adds to.

@@ -153,7 +153,7 @@ fn of_kind(kind: Kind) -> Value {
         }),
         Kind::Hosts => json!({
             "type": "array",
-            "items": { "type": "string", "pattern": "^[A-Za-z0-9._*:\\[\\]-]*[A-Za-z0-9\\]](/[!-~]*)?$" },
+            "items": { "type": "string", "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://)?[A-Za-z0-9._*:\\[\\]-]*[A-Za-z0-9\\]](/[!-~]*)?$" },
         }),
         Kind::Raw => json!({}),
     }

@@ -202,8 +202,12 @@ fn variable(text: &str) -> Result<String, String> {
 }
 
 fn host(text: &str) -> Result<String, String> {
-    let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
-    // Names are alike in any case, paths are not.
+    let scheme = text.find("://").map_or(0, |at| at + 3);
+    let end = text[scheme..]
+        .find('/')
+        .map_or(text.len(), |at| scheme + at);
+    let (host, path) = text.split_at(end);
+    // Schemes and names are alike in any case, paths are not.
     let rule = format!("{}{path}", host.to_ascii_lowercase());
     match HostRule::parse(&rule) {
         Ok(_) => Ok(rule),
@@ -211,7 +215,7 @@ fn host(text: &str) -> Result<String, String> {
             Err("names many people's hosts; a '*.' stands before a domain of one owner".to_owned())
         }
         Err(HostRuleError::Malformed(_)) => Err(
-            "is no host; expected HOST, HOST:PORT, HOST/PATH or *.DOMAIN, without a scheme"
+            "is no host; expected HOST, HOST:PORT, HOST/PATH or *.DOMAIN, or that after http:// or https://"
                 .to_owned(),
         ),
     }
@@ -400,8 +404,8 @@ mod tests {
             ),
             (
                 Kind::Hosts,
-                "['https://x']",
-                "has an item that is no host; expected HOST, HOST:PORT, HOST/PATH or *.DOMAIN, without a scheme",
+                "['ftp://x']",
+                "has an item that is no host; expected HOST, HOST:PORT, HOST/PATH or *.DOMAIN, or that after http:// or https://",
             ),
             (
                 Kind::Variables,

@@ -354,7 +354,7 @@ fn hosts_that_were_granted_or_denied_are_judged_as_the_proxy_would() {
         assert!(said.starts_with(expected), "{flags:?} {target}: {said}");
     }
     for (flags, word) in [
-        (&["--allow-host", "https://x"][..], "host rule"),
+        (&["--allow-host", "ftp://x"][..], "host rule"),
         (&["--allow-host", "*.com"], "many people's hosts"),
         (&["--allow-tunnel", "a.org/x"], "nobody sees paths"),
         (&["--allow-preset", "perl"], "is no preset; there are cargo"),
@@ -398,4 +398,28 @@ fn the_policy_shows_presets_that_are_open_and_posts_that_were_chosen() {
     .stdout;
     assert!(text.contains("POST npm-audit (chosen)"), "{text}");
     assert!(text.contains("POST git-upload-pack (not chosen)"), "{text}");
+}
+
+#[test]
+fn a_host_that_was_approved_for_good_is_read_under_net_read_only_alone() {
+    let env = TestEnv::new();
+    env.write_config("approved_hosts = [\"https://example.org\"]\n");
+    env.write(
+        ".codex/config.toml",
+        "approved_hosts = [\"https://evil.example\"]\n",
+    );
+    for (profile, url, code, rule) in [
+        ("net-read-only", "https://example.org/x", 0, "net.grant"),
+        ("net-read-only", "http://example.org/x", 5, "net.host"),
+        ("net-read-only", "https://example.org:8443/", 5, "net.host"),
+        ("net-read-only", "https://evil.example/", 5, "net.host"),
+        ("workspace-write", "https://example.org/x", 3, "net.offline"),
+        ("offline", "https://example.org/x", 3, "net.offline"),
+    ] {
+        let check = ["policy", "check", "--profile", profile, "connect", url];
+        let output = run_codex(&env, &check);
+        assert_eq!(output.code, Some(code), "{profile} {url} {output:#?}");
+        assert!(output.stdout.contains(rule), "{profile} {url} {output:#?}");
+        assert!(output.stderr.contains("approved_hosts"), "{output:#?}");
+    }
 }

@@ -10,6 +10,7 @@
 pub(super) enum Profile {
     Offline,
     WorkspaceWrite,
+    NetReadOnly,
 }
 
 impl Profile {
@@ -17,6 +18,7 @@ impl Profile {
         match self {
             Self::Offline => "offline",
             Self::WorkspaceWrite => "workspace-write",
+            Self::NetReadOnly => "net-read-only",
         }
     }
 
@@ -25,6 +27,7 @@ impl Profile {
         match self {
             Self::Offline => "Offline",
             Self::WorkspaceWrite => "WorkspaceWrite",
+            Self::NetReadOnly => "NetReadOnly",
         }
     }
 }

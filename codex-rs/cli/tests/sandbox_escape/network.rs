@@ -1,6 +1,7 @@
 //! Reaching anything outside.
 
-use super::attempt::{Attempt, Effect, offline, workspace};
+use super::attempt::{Attempt, Effect, Profile, offline, workspace};
+use super::machine::{REFUSED_ROOT, REFUSED_USER};
 
 pub(super) const TABLE: &[Attempt] = &[
     offline(
@@ -232,3 +233,27 @@ pub(super) const TABLE: &[Attempt] = &[
         ("privilege", "io_uring", "privilege.kernel"),
     ),
 ];
+
+/// The same under NetReadOnly, where the proxy runs and is the one way out; without what some
+/// machine refuses to everybody.
+pub(super) fn beside_the_proxy() -> Vec<Attempt> {
+    let refused = |name: &str| {
+        let mut lists = REFUSED_ROOT.iter().chain(REFUSED_USER);
+        lists.any(|(refused, _)| *refused == name)
+    };
+    let with_proxy = |attempt: &Attempt| Attempt {
+        name: Box::leak(format!("{}, beside the proxy", attempt.name).into_boxed_str()),
+        profile: Profile::NetReadOnly,
+        record: attempt.record.map(|(operation, target, rule)| match rule {
+            "net.offline" => (operation, target, "net.host"),
+            _ => (operation, target, rule),
+        }),
+        flags: match attempt.profile {
+            Profile::Offline => attempt.flags,
+            _ => &["--allow-write", "{ws}"],
+        },
+        ..*attempt
+    };
+    let kept = TABLE.iter().filter(|attempt| !refused(attempt.name));
+    kept.map(with_proxy).collect()
+}

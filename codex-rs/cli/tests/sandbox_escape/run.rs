@@ -268,7 +268,7 @@ fn snapshot(env: &TestEnv, profile: Profile) -> Snapshot {
     look(&env.root().join("outside"), &mut found);
     match profile {
         Profile::Offline => look(&env.workspace(), &mut found),
-        Profile::WorkspaceWrite => {
+        Profile::WorkspaceWrite | Profile::NetReadOnly => {
             for path in PROTECTED {
                 look(&env.workspace().join(path), &mut found);
             }

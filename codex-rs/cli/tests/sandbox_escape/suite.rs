@@ -39,6 +39,7 @@ fn table() -> Vec<Attempt> {
         kernel::TABLE,
         above::TABLE,
         races::TABLE,
+        &network::beside_the_proxy(),
     ];
     parts.concat()
 }
@@ -161,6 +162,8 @@ fn every_attempt_succeeds_bare_fails_confined_and_is_recorded() {
     let names: BTreeSet<&str> = table.iter().map(|attempt| attempt.name).collect();
     assert_eq!(names.len(), table.len(), "every name is there once");
     assert!(names.len() >= 110, "{} mechanisms", names.len());
+    let beside = names.iter().filter(|n| n.ends_with("beside the proxy"));
+    assert!(beside.count() >= 25);
     let only = std::env::var("CODEX_ESCAPE_ONLY").unwrap_or_default();
 
     let (next, findings) = (AtomicUsize::new(0), Mutex::new(Findings::default()));

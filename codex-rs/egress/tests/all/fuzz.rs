@@ -152,6 +152,12 @@ fn is_a_granted_read(head: &str, host: &str) -> Result<(), String> {
     }
 }
 
+/// `PROPTEST_CASES` for a longer run.
+fn cases() -> u32 {
+    let set = std::env::var("PROPTEST_CASES").ok();
+    set.map_or(4_000, |n| n.parse().unwrap())
+}
+
 #[test]
 fn nothing_but_granted_reads_reaches_the_host_and_nothing_panics() {
     static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -168,15 +174,16 @@ fn nothing_but_granted_reads_reaches_the_host_and_nothing_panics() {
         rights: vec![Right::Host(format!("{host}/docs"))],
         limits: codex_egress::Limits {
             rate: u32::MAX,
+            requests: u64::MAX,
             head: std::time::Duration::from_millis(50),
             ..codex_egress::Limits::default()
         },
         ..Setting::default()
     };
     let world = World::exactly(origin, setting, None);
-    let reached = AtomicUsize::new(0);
+    let (reached, sent) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let mut runner = TestRunner::new(Config {
-        cases: 4_000,
+        cases: cases(),
         failure_persistence: None,
         ..Config::default()
     });
@@ -189,6 +196,7 @@ fn nothing_but_granted_reads_reaches_the_host_and_nothing_panics() {
                     _ => filled.push(byte),
                 }
             }
+            sent.fetch_add(1, Ordering::SeqCst);
             exchange(connect(world.proxy.address()), &filled);
             for head in world.origin.seen.lock().unwrap().drain(..) {
                 reached.fetch_add(1, Ordering::SeqCst);
@@ -202,6 +210,10 @@ fn nothing_but_granted_reads_reaches_the_host_and_nothing_panics() {
         })
         .unwrap();
     let reached = reached.load(Ordering::SeqCst);
+    println!(
+        "{} requests sent, {reached} reached the host, each as a granted read; no panic",
+        sent.load(Ordering::SeqCst)
+    );
     assert!(reached > 100, "too few of them are requests: {reached}");
     let records = world.records();
     let allowed = records.iter().filter(|r| r.starts_with("allowed ")).count();

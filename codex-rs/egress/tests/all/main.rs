@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod abuse;
+mod approvals;
 mod fuzz;
 mod http2;
 mod limits;

@@ -12,7 +12,7 @@ use codex_egress::{Limits, Options, Pass, Proxy, Resolver};
 use codex_http::Upstream;
 use codex_protocol::event::{Event, EventSink};
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
-use codex_protocol::permission::{Approver, Items, NeverAsk, Permissions};
+use codex_protocol::permission::{Approver, Items, Keeper, NeverAsk, Permissions};
 use codex_protocol::policy::{Grant, GrantSource, Layer, Places, Policy, Right};
 use codex_protocol::record::{Entry, Receipt, RecordError, Recorder, Subject};
 use codex_protocol::security_profile::SecurityProfile;
@@ -164,6 +164,7 @@ pub(crate) struct Setting {
     pub(crate) allow_private: bool,
     pub(crate) trust_origin: bool,
     pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) keeper: Option<Arc<dyn Keeper>>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
     pub(crate) pass: Option<Pass>,
@@ -178,6 +179,7 @@ impl Default for Setting {
             allow_private: true,
             trust_origin: true,
             approver: Arc::new(NeverAsk),
+            keeper: None,
             upstream: None,
             limits: Limits::default(),
             pass: None,
@@ -224,6 +226,10 @@ impl World {
             setting.approver,
             items,
         );
+        let permissions = match setting.keeper {
+            Some(keeper) => permissions.with_keeper(keeper),
+            None => permissions,
+        };
         let names = Arc::new(Names {
             addresses: setting.addresses,
             asked: Mutex::default(),

@@ -13,10 +13,16 @@ use crate::security_profile::SecurityProfile;
 
 pub(super) fn access(layer: &Layer, verdict: Verdicts, access: &NetworkAccess) -> Decision {
     let named = |text: &str| HostRule::parse(text).map(|r| r.names(&access.host, access.port));
+    // A socket is of no scheme and shows no path: what is denied whole, over either scheme, is denied.
+    let denied = |text: &String| {
+        HostRule::parse(text).map_or(true, |rule| {
+            rule.is_whole() && rule.names(&access.host, access.port)
+        })
+    };
     if layer
         .grants
         .iter()
-        .any(|g| matches!(&g.right, Right::DenyHost(text) if !text.contains('/') && named(text).unwrap_or(true)))
+        .any(|g| matches!(&g.right, Right::DenyHost(text) if denied(text)))
     {
         return verdict.deny(rule::NET_DENIED, "this host was denied for this run", None);
     }

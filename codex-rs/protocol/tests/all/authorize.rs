@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use codex_protocol::approval::Answer;
 use codex_protocol::decision::{Effect, Remedy, rule};
 use codex_protocol::gate::{Verdict, authorize};
 use codex_protocol::ids::{AgentType, SessionId, TaskId};
@@ -143,7 +144,7 @@ fn an_approval_is_recorded_as_one_and_asks_for_nothing_more() {
     };
     assert_eq!(pending.request(), &read("/srv/p/.env"));
     assert_eq!(pending.decision().effect, Effect::Ask);
-    let authorized = pending.approve();
+    let authorized = pending.settle(Answer::Yes).unwrap();
     assert_eq!(authorized.decision().effect, Effect::Allow);
     let log = Log::default();
     authorized.record(&log, &subject(), None).unwrap();
@@ -161,7 +162,7 @@ fn where_nobody_approves_the_denial_keeps_its_remedy() {
     let Verdict::Pending(pending) = authorize(&offline(), read("/srv/p/.env")) else {
         panic!(".env files are asked for");
     };
-    let refused = pending.refuse(rule::APPROVAL_NEVER, "nobody could be asked");
+    let refused = pending.settle(Answer::Nobody).unwrap_err();
     assert_eq!(refused.decision.effect, Effect::Deny);
     assert_eq!(
         refused.decision.remedy,
@@ -174,7 +175,7 @@ fn where_nobody_approves_the_denial_keeps_its_remedy() {
     assert_eq!(entries[0].rule, "approval.never");
     assert_eq!(
         entries[0].reason,
-        "Offline profile: a .env file often holds secrets; nobody could be asked \
+        "Offline profile: a .env file often holds secrets; nobody can be asked in this run, so it is denied \
          (to allow it: --allow-read /srv/p/.env)"
     );
 }

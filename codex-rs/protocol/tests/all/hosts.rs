@@ -38,6 +38,8 @@ const PIECES: &[&str] = &[
     "]",
     "::1",
     "docs",
+    "https://",
+    "http://",
     "é",
     "\0",
     "%",
@@ -62,7 +64,8 @@ fn host() -> impl Strategy<Value = String> {
 fn rule() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => select(&["example.org", "*.example.org", "example.org:8443", "example.org/docs",
-            "*.example.org:80/docs/a", "127.0.0.1"][..]).prop_map(str::to_owned),
+            "*.example.org:80/docs/a", "127.0.0.1", "https://example.org",
+            "http://example.org/docs", "https://*.example.org:8443"][..]).prop_map(str::to_owned),
         1 => text(),
     ]
 }
@@ -76,6 +79,13 @@ fn path() -> impl Strategy<Value = String> {
 
 /// What the documentation allows at most. It splits by hand and decodes nothing.
 fn may_allow(rule: &str, read: &NetworkRead) -> bool {
+    let (scheme, rule) = rule.split_once("://").unwrap_or(("", rule));
+    let scheme_fits = match scheme {
+        "" => true,
+        "https" => read.https || read.method == "CONNECT",
+        "http" => !read.https || read.method == "CONNECT",
+        _ => false,
+    };
     let (authority, prefix) = rule.split_at(rule.find('/').unwrap_or(rule.len()));
     let (name, port) = match authority.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
@@ -93,7 +103,7 @@ fn may_allow(rule: &str, read: &NetworkRead) -> bool {
         None => host == name,
     };
     let port_fits = match port {
-        "" => read.port == 80 || read.port == 443,
+        "" => read.port == 80 && scheme != "https" || read.port == 443 && scheme != "http",
         _ => port == read.port.to_string() || port.trim_start_matches('0') == read.port.to_string(),
     };
     let climbs = read.path.split('/').any(|s| s == "..")
@@ -101,7 +111,7 @@ fn may_allow(rule: &str, read: &NetworkRead) -> bool {
     let prefix = prefix.trim_end_matches('/');
     let path_fits = prefix.is_empty()
         || !climbs && (read.path == prefix || read.path.starts_with(&format!("{prefix}/")));
-    host_fits && port_fits && path_fits
+    scheme_fits && host_fits && port_fits && path_fits
 }
 
 fn right() -> impl Strategy<Value = Right> {
@@ -146,6 +156,13 @@ fn read() -> impl Strategy<Value = NetworkRead> {
         })
 }
 
+/// A rule without its path.
+fn whole(rule: &str) -> &str {
+    let after = rule.find("://").map_or(0, |at| at + 3);
+    let end = rule[after..].find('/').map_or(rule.len(), |at| after + at);
+    &rule[..end]
+}
+
 /// Whether the documentation lets a layer allow this read, at most.
 fn layer_may_allow(profile: SecurityProfile, rights: &[Right], read: &NetworkRead) -> bool {
     let denied = rights.iter().any(|r| match r {
@@ -176,7 +193,7 @@ fn layer_may_allow(profile: SecurityProfile, rights: &[Right], read: &NetworkRea
         "CONNECT" => {
             let tunnel = |r: &Right| {
                 matches!(r, Right::Tunnel(text)
-                if may_allow(text.split('/').next().unwrap_or_default(), read))
+                if may_allow(whole(text), read))
             };
             return !denied && rights.iter().any(tunnel);
         }
@@ -186,9 +203,15 @@ fn layer_may_allow(profile: SecurityProfile, rights: &[Right], read: &NetworkRea
     !denied && method && host
 }
 
+/// `PROPTEST_CASES` for a longer run.
+fn cases() -> u32 {
+    let set = std::env::var("PROPTEST_CASES").ok();
+    set.map_or(20_000, |n| n.parse().unwrap())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 20_000,
+        cases: cases(),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -199,8 +222,9 @@ proptest! {
         host in host(),
         port in select(&[80_u16, 443, 8443, 0, 1][..]),
         path in path(),
+        https in any::<bool>(),
     ) {
-        let read = NetworkRead { method: "GET".to_owned(), https: true, host, port, path, query: None };
+        let read = NetworkRead { method: "GET".to_owned(), https, host, port, path, query: None };
         if let Ok(rule) = HostRule::parse(&rule_text) {
             let allows = rule.allows(&read);
             prop_assert!(!allows || may_allow(&rule_text, &read), "{rule_text} allows {read:?}");
@@ -240,9 +264,10 @@ proptest! {
         host in select(&["a.example.org", "b.a.example.org", "example.org", "10.0.0.1"][..]),
         port in select(&[80_u16, 443, 8443][..]),
         path in select(&["/", "/a", "/a/b", "/ab", "//a", "/a/../b"][..]),
+        https in any::<bool>(),
     ) {
         let (outer, inner) = (HostRule::parse(&outer).unwrap(), HostRule::parse(&inner).unwrap());
-        let read = NetworkRead { method: "GET".to_owned(), https: true, host: host.to_owned(), port, path: path.to_owned(), query: None };
+        let read = NetworkRead { method: "GET".to_owned(), https, host: host.to_owned(), port, path: path.to_owned(), query: None };
         if outer.covers(&inner) {
             prop_assert!(!inner.allows(&read) || outer.allows(&read), "{outer:?} {inner:?} {read:?}");
         }
@@ -263,7 +288,9 @@ fn near_rule() -> impl Strategy<Value = String> {
     );
     let port = select(&["", ":443", ":8443"][..]);
     let path = select(&["", "/", "/a", "/a/b", "/ab"][..]);
-    (host, port, path).prop_map(|(host, port, path)| format!("{host}{port}{path}"))
+    let scheme = select(&["", "", "http://", "https://"][..]);
+    (scheme, host, port, path)
+        .prop_map(|(scheme, host, port, path)| format!("{scheme}{host}{port}{path}"))
 }
 
 #[test]
@@ -281,6 +308,12 @@ fn a_rule_covers_what_is_as_narrow_or_narrower() {
         ("example.org/a", "example.org/a/b", true),
         ("example.org/a", "example.org/ab", false),
         ("example.org/a", "example.org", false),
+        ("example.org", "https://example.org", true),
+        ("https://example.org", "example.org", false),
+        ("https://example.org", "https://example.org:443/a", true),
+        ("https://example.org", "http://example.org", false),
+        ("http://example.org:443", "https://example.org", false),
+        ("example.org:443", "https://example.org", true),
     ] {
         let rule = |text| HostRule::parse(text).unwrap();
         assert_eq!(

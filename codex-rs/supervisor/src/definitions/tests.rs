@@ -165,8 +165,8 @@ fn what_is_not_understood_is_an_error_with_its_place() {
         "mine.toml:1:15: 'description' has more than one line",
     );
     wrong(
-        "profile = 'offline'\nhosts = ['https://docs.rs']\n",
-        "mine.toml:2:10: 'hosts' has an entry that is no host: 'https://docs.rs'",
+        "profile = 'offline'\nhosts = ['ftp://docs.rs']\n",
+        "mine.toml:2:10: 'hosts' has an entry that is no host: 'ftp://docs.rs'",
     );
     wrong(
         "name = 'main'\n",

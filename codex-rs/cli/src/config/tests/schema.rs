@@ -53,7 +53,10 @@ pub(super) fn samples(kind: Kind) -> Sample {
         Kind::Texts | Kind::Paths => (&["['x', 'y']", "[]"], &["'x'", "[1]", "['']"]),
         Kind::Patterns => (&["['x/*.pem']"], &["'x'", "[1]", "['']"]),
         Kind::Variables => (&["['A_*']"], &["['A?']", "['A=1']", "'A'"]),
-        Kind::Hosts => (&["['docs.rs', '[::1]']"], &["['https://x']", "['a b']"]),
+        Kind::Hosts => (
+            &["['docs.rs', '[::1]', 'https://x/y']"],
+            &["['ftp://x']", "['a b']"],
+        ),
         Kind::Raw => (&["'none'", "{ a = { b = [1] } }"], &[]),
     };
     Sample { good, bad }
@@ -192,7 +195,13 @@ fn fits_pattern(pattern: &str, text: &str) -> bool {
             })
         }
         "^[^?\\[{=\\u0000]+$" => !text.is_empty() && !text.contains(['?', '[', '{', '=', '\0']),
-        "^[A-Za-z0-9._*:\\[\\]-]*[A-Za-z0-9\\]](/[!-~]*)?$" => {
+        "^([Hh][Tt][Tt][Pp][Ss]?://)?[A-Za-z0-9._*:\\[\\]-]*[A-Za-z0-9\\]](/[!-~]*)?$" => {
+            let text = match text.split_once("://") {
+                Some((scheme, rest)) if ["http", "https"].contains(&&*scheme.to_lowercase()) => {
+                    rest
+                }
+                _ => text,
+            };
             let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
             host.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ']')
                 && host

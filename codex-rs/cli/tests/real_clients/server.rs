@@ -4,13 +4,24 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::world::{Origin, PATIENCE};
+/// Far beyond what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of `localhost`.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    /// Method and path of what it was asked.
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    /// Its certificate, by which it is trusted.
+    pub(crate) pem: String,
+}
 
 /// A request as a server's code sees it.
 struct Asked {
@@ -32,25 +43,24 @@ impl Asked {
 type Answer = (u16, String, Vec<u8>);
 
 /// Serves files of `root`, and git repositories below `root/git` by `git http-backend`.
-pub(crate) fn serve(root: &Path) -> Origin {
-    let made = rcgen::generate_simple_self_signed(["origin.test".to_owned()]).unwrap();
+pub(crate) fn serve(root: &Path) -> Server {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin = Origin {
-        address: listener.local_addr().unwrap(),
-        hits: Arc::default(),
+    let server = Server {
+        port: listener.local_addr().unwrap().port(),
         seen: Arc::default(),
-        root: certificate,
+        pem: made.cert.pem(),
     };
-    let (seen, root) = (Arc::clone(&origin.seen), root.to_owned());
+    let (seen, root) = (Arc::clone(&server.seen), root.to_owned());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (config, root, seen) = (Arc::clone(&config), root.clone(), Arc::clone(&seen));
@@ -79,7 +89,7 @@ pub(crate) fn serve(root: &Path) -> Origin {
             });
         }
     });
-    origin
+    server
 }
 
 fn read_request(stream: &mut impl Read) -> Option<Asked> {
@@ -203,7 +213,7 @@ fn git(repositories: &Path, path: &str, asked: &Asked) -> Answer {
 /// Lays out one package for each manager, and a repository. The commands are part of what a test
 /// needs.
 pub(crate) fn lay_out(root: &Path, port: u16) {
-    let base = format!("https://origin.test:{port}");
+    let base = format!("https://localhost:{port}");
     let write = |path: &str, text: String| {
         let path: PathBuf = root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
