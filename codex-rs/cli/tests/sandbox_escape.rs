@@ -15,12 +15,14 @@ mod sandbox_escape {
     mod differences;
     mod files;
     mod kernel;
+    mod lower_machines;
     mod machine;
     mod network;
     mod programs;
     mod protected;
     mod races;
     mod run;
+    mod rungs;
     mod runs;
     mod secrets;
     mod suite;

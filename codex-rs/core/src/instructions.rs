@@ -33,11 +33,9 @@ pub fn short(policy: &Policy) -> String {
     )
 }
 
-/// The instructions for a session under this policy.
-#[must_use]
-pub fn full(policy: &Policy) -> String {
-    let layer = policy.own();
-    let rights = match policy.profile() {
+/// What a profile lets the model do.
+pub(crate) fn rights(profile: SecurityProfile) -> &'static str {
+    match profile {
         SecurityProfile::Offline => {
             "You can read files (not secrets) and run shells, git and text tools such as ls, grep, sed and diff. \
              You cannot write files, reach the network or run other programs."
@@ -51,7 +49,14 @@ pub fn full(policy: &Policy) -> String {
              hosts), and run any program. You cannot write files."
         }
         SecurityProfile::Trusted => "Nothing is denied; everything is recorded. Be careful.",
-    };
+    }
+}
+
+/// The instructions for a session under this policy.
+#[must_use]
+pub fn full(policy: &Policy) -> String {
+    let layer = policy.own();
+    let rights = rights(policy.profile());
     let mut text = WORK.to_owned();
     // Writing to a string does not fail.
     let _ = write!(

@@ -16,6 +16,7 @@ pub mod output_schema;
 pub mod patch;
 pub mod paths;
 pub mod places;
+mod profile;
 mod schema;
 pub mod search;
 pub mod session;

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 
 use crate::calls::{Answering, Repeats};
 use crate::output_schema::OutputSchema;
+use crate::profile::ForOneTurn;
 use crate::spans;
 use crate::store::{Line, Store, StoreError};
 
@@ -130,6 +131,10 @@ pub struct Session {
     /// How many items the last request and its answer had, and their tokens as the provider
     /// counted them.
     pub(crate) counted: Option<(usize, u64)>,
+    /// What holds again after the turn.
+    pub(crate) for_one_turn: Option<ForOneTurn>,
+    /// What the model is to be told with the next input.
+    pub(crate) note: Option<String>,
 }
 
 impl Session {
@@ -142,6 +147,8 @@ impl Session {
         let mut session = Self {
             parts,
             counted: None,
+            for_one_turn: None,
+            note: None,
         };
         for call in open_calls(&session.parts.items) {
             session.push(output_item(&call, &interrupted()))?;
@@ -170,6 +177,8 @@ impl Session {
         let steps = self.parts.permissions.items().count();
         let saved = self.save(&Line::Turn { usage, steps });
         let ended = ended.and_then(|message| saved.map(|()| message).map_err(TurnError::from));
+        let put_back = self.end_of_turn();
+        let ended = ended.and_then(|message| put_back.map(|()| message).map_err(TurnError::from));
         spans::task_ended(&span, &ended, usage);
         match ended {
             Ok(message) => {
@@ -201,11 +210,14 @@ impl Session {
 
     async fn run(
         &mut self,
-        input: Vec<Content>,
+        mut input: Vec<Content>,
         interrupt: &CancellationToken,
         deadline: Option<Instant>,
         usage: &mut Usage,
     ) -> Result<Option<String>, TurnError> {
+        if let Some(text) = self.note.take() {
+            input.insert(0, Content::Text { text });
+        }
         self.push(Item::User { content: input })?;
         let mut repeats = Repeats::default();
         let mut misfits = 0;

@@ -11,5 +11,6 @@ mod all {
     mod calls;
     mod gate;
     mod patch_scenarios;
+    mod profile_change;
     mod stage;
 }

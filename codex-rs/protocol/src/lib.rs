@@ -28,6 +28,7 @@ pub mod model;
 pub mod operation;
 pub mod permission;
 pub mod policy;
+pub mod profile_change;
 pub mod programs;
 pub mod protected;
 pub mod record;

@@ -152,6 +152,14 @@ impl Permissions {
         }
     }
 
+    /// The same run under another policy, whose profile its records name from now on.
+    #[must_use]
+    pub fn changed_to(&self, policy: Policy) -> Self {
+        let mut changed = self.with_policy(policy);
+        changed.subject.profile = changed.policy.profile();
+        changed
+    }
+
     /// The rights in force.
     pub fn policy(&self) -> &Policy {
         &self.policy

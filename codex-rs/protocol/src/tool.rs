@@ -115,6 +115,12 @@ pub trait Tool: Send + Sync {
         Vec::new()
     }
 
+    /// Whether what calls start keeps rights of its own, which do not change with those that later
+    /// calls are given: agents do.
+    fn keeps_rights(&self) -> bool {
+        false
+    }
+
     /// Ends what was started by calls and outlasted them, and records how it ended. Called when
     /// the session ends, however it does.
     ///

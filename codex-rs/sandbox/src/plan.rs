@@ -51,6 +51,8 @@ pub struct Supervision {
     pub tasks: Option<u64>,
     /// The one address outside that the command may connect to over TCP: the egress proxy's.
     pub proxy: Option<SocketAddr>,
+    /// Whether Landlock stands behind it. Without, what is read is opened on the command's behalf too.
+    pub walled: bool,
 }
 
 /// Limits on a command.
@@ -240,6 +242,7 @@ pub fn plan(
                 shared_memory: wishes.shared_memory,
                 tasks: wishes.limits.tasks,
                 proxy: wishes.proxy.filter(|_| policy.reaches_hosts()),
+                walled: capabilities.landlock_abi > 0,
             };
             on_linux(
                 policy,
@@ -309,7 +312,7 @@ fn on_linux(
         .count();
     let watching = Watching {
         supervisor: supervised,
-        reads: audit_reads,
+        reads: audit_reads || abi == 0,
         processes: supervision.tasks.is_some(),
     };
     let filter = match capabilities.seccomp {

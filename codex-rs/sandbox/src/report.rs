@@ -105,12 +105,18 @@ pub fn assess(profile: SecurityProfile, capabilities: Capabilities) -> Report {
 
 fn missing_on_linux(profile: SecurityProfile, capabilities: Capabilities) -> Vec<Missing> {
     let abi = capabilities.landlock_abi;
+    let supervised = capabilities.supervises();
     let wanted = [
         (
             abi >= 1,
             Missing {
                 feature: "Landlock",
-                consequence: "commands read secrets, write files and start programs as they like",
+                consequence: match supervised {
+                    true => {
+                        "nothing stands behind the supervisor, which alone keeps files apart, and a program that is changed while it is looked at starts though it is not listed"
+                    }
+                    false => "commands read secrets, write files and start programs as they like",
+                },
                 level: Level::Minimum,
             },
         ),
@@ -134,8 +140,16 @@ fn missing_on_linux(profile: SecurityProfile, capabilities: Capabilities) -> Vec
             abi >= 3,
             Missing {
                 feature: "Landlock's truncate right (ABI 3)",
-                consequence: "commands can empty files that they may not write",
-                level: Level::Minimum,
+                consequence: match supervised {
+                    true => {
+                        "nothing stands behind the supervisor, which keeps files that may not be written from being emptied"
+                    }
+                    false => "commands can empty files that they may not write",
+                },
+                level: match supervised {
+                    true => Level::Partial,
+                    false => Level::Minimum,
+                },
             },
         ),
         (
@@ -150,7 +164,12 @@ fn missing_on_linux(profile: SecurityProfile, capabilities: Capabilities) -> Vec
             abi >= 6,
             Missing {
                 feature: "Landlock's scopes (ABI 6)",
-                consequence: "commands can signal processes of the same user outside the sandbox",
+                consequence: match supervised {
+                    true => {
+                        "nothing stands behind the supervisor, which keeps processes outside the sandbox from being signalled"
+                    }
+                    false => "commands can signal processes of the same user outside the sandbox",
+                },
                 level: Level::Partial,
             },
         ),
@@ -204,7 +223,9 @@ mod tests {
         assert_eq!(level(7, true, false, true), Level::Partial);
         assert_eq!(level(5, true, true, true), Level::Partial);
         assert_eq!(level(3, true, true, true), Level::Partial);
-        assert_eq!(level(2, true, true, true), Level::Minimum);
+        // The supervisor, which truncates on the command's behalf, makes up for that right.
+        assert_eq!(level(2, true, true, true), Level::Partial);
+        assert_eq!(level(2, true, false, true), Level::Minimum);
         assert_eq!(level(0, true, true, true), Level::Minimum);
         assert_eq!(level(7, false, false, true), Level::Minimum);
         let missing = |profile| assess(profile, Capabilities::NONE).missing.len();

@@ -676,6 +676,10 @@ impl AgentTool {
 }
 
 impl Tool for AgentTool {
+    fn keeps_rights(&self) -> bool {
+        true
+    }
+
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: self.name().to_owned(),

@@ -16,6 +16,8 @@ use super::fixture::{KEY, binary, exec, model, of_operation, output_of, says, sh
 struct Rung {
     /// The features that it lacks, in the words of the program that hides them.
     lacks: &'static [&'static str],
+    /// The version of Landlock, where it is an older one.
+    landlock: Option<u32>,
     /// The level of each confined profile.
     level: &'static str,
     /// Whether that is enough to run without the person's consent.
@@ -40,10 +42,25 @@ const ATTEMPTS: &[(&str, &str)] = &[
     ("change a mode", "chmod 600 notes.txt"),
 ];
 
+/// A machine with an older Landlock.
+const fn older(abi: u32, level: &'static str, missing: &'static [&'static str]) -> Rung {
+    Rung {
+        lacks: &[],
+        landlock: Some(abi),
+        level,
+        runs: true,
+        accepted: true,
+        told: "",
+        missing,
+        open: &[],
+    }
+}
+
 /// What this version makes of each kind of machine, this one first.
 const RUNGS: &[Rung] = &[
     Rung {
         lacks: &[],
+        landlock: None,
         level: "full",
         runs: true,
         accepted: true,
@@ -51,8 +68,15 @@ const RUNGS: &[Rung] = &[
         missing: &[],
         open: &[],
     },
+    older(6, "full", &[]),
+    older(5, "partial", &["Landlock's scopes (ABI 6)"]),
+    older(4, "partial", &["Landlock's device control right (ABI 5)"]),
+    older(3, "partial", &["Landlock's device control right (ABI 5)"]),
+    older(2, "partial", &["Landlock's truncate right (ABI 3)"]),
+    older(1, "partial", &["Landlock's refer right (ABI 2)"]),
     Rung {
         lacks: &["user-notification"],
+        landlock: None,
         level: "partial",
         runs: true,
         accepted: true,
@@ -62,6 +86,7 @@ const RUNGS: &[Rung] = &[
     },
     Rung {
         lacks: &["user-namespaces"],
+        landlock: None,
         level: "partial",
         runs: true,
         accepted: true,
@@ -71,15 +96,28 @@ const RUNGS: &[Rung] = &[
     },
     Rung {
         lacks: &["landlock"],
+        landlock: None,
         level: "minimum",
         runs: false,
         accepted: true,
         told: "without Landlock",
         missing: &["Landlock"],
+        // The supervisor, which alone sees to files there.
+        open: &[],
+    },
+    Rung {
+        lacks: &["landlock", "user-notification"],
+        landlock: None,
+        level: "minimum",
+        runs: false,
+        accepted: true,
+        told: "without Landlock commands read secrets",
+        missing: &["Landlock", "a supervisor of system calls"],
         open: &["write a file", "read a secret", "start an unlisted program"],
     },
     Rung {
         lacks: &["seccomp"],
+        landlock: None,
         level: "minimum",
         runs: false,
         accepted: true,
@@ -89,6 +127,7 @@ const RUNGS: &[Rung] = &[
     },
     Rung {
         lacks: &["landlock", "seccomp"],
+        landlock: None,
         level: "minimum",
         runs: false,
         accepted: false,
@@ -107,15 +146,31 @@ fn outer_filter(env: &TestEnv) -> PathBuf {
     program
 }
 
-/// `codex` on such a machine.
-fn codex_without(env: &TestEnv, rung: &Rung, arguments: &[&str]) -> RunOutput {
+/// What is preloaded to have an older Landlock.
+fn older_landlock(env: &TestEnv, abi: u32) -> PathBuf {
+    let library = env.root().join(format!("older_landlock_{abi}.so"));
+    if !library.exists() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/older_landlock.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+        let compiled = run(compiler.arg(format!("-DABI={abi}")).arg(source));
+        assert_eq!(compiled.code, Some(0), "{compiled:#?}");
+    }
+    library
+}
+
+/// `codex` on such a machine, with its first arguments still to come.
+fn codex_on(env: &TestEnv, rung: &Rung) -> Command {
     let mut command = env.command(&env.root().join("outer_filter"));
+    command.args(rung.lacks).arg("--").arg(binary());
+    if let Some(abi) = rung.landlock {
+        command.env("LD_PRELOAD", older_landlock(env, abi));
+    }
     command
-        .args(rung.lacks)
-        .arg("--")
-        .arg(binary())
-        .args(arguments);
-    run(&mut command)
+}
+
+fn codex_without(env: &TestEnv, rung: &Rung, arguments: &[&str]) -> RunOutput {
+    run(codex_on(env, rung).args(arguments))
 }
 
 /// The reported state of a profile.
@@ -130,7 +185,10 @@ fn the_doctor_says_what_each_machine_enforces() {
     outer_filter(&env);
     for rung in RUNGS {
         let output = codex_without(&env, rung, &["doctor", "--json"]);
-        let context = format!("without {:?}: {output:#?}", rung.lacks);
+        let context = format!(
+            "without {:?}, Landlock {:?}: {output:#?}",
+            rung.lacks, rung.landlock
+        );
         assert_eq!(
             output.code,
             Some(if rung.runs { 0 } else { 4 }),
@@ -173,7 +231,7 @@ fn a_lower_level_never_passes_silently() {
     let env = TestEnv::new();
     outer_filter(&env);
     for rung in RUNGS {
-        let context = format!("without {:?}", rung.lacks);
+        let context = format!("without {:?}, Landlock {:?}", rung.lacks, rung.landlock);
         let output = codex_without(
             &env,
             rung,
@@ -251,8 +309,7 @@ fn what_a_lower_level_lets_through_is_what_was_declared() {
     }
     for rung in RUNGS {
         let through = |script: &str| {
-            let mut command = env.command(&filter);
-            command.args(rung.lacks).arg("--").arg(binary());
+            let mut command = codex_on(&env, rung);
             command.args([
                 "sandbox",
                 "--accept-level",
@@ -265,7 +322,11 @@ fn what_a_lower_level_lets_through_is_what_was_declared() {
         };
         let open = ATTEMPTS.iter().filter(|(_, script)| through(script));
         let open: Vec<&str> = open.map(|(name, _)| *name).collect();
-        assert_eq!(open, rung.open, "without {:?}", rung.lacks);
+        assert_eq!(
+            open, rung.open,
+            "without {:?}, Landlock {:?}",
+            rung.lacks, rung.landlock
+        );
     }
 }
 
@@ -275,8 +336,7 @@ fn an_agents_run_is_refused_before_the_model_is_asked() {
     outer_filter(&env);
     let server = model(&env, vec![says("never said")]);
     for rung in RUNGS.iter().filter(|r| !r.runs) {
-        let mut command = env.command(&env.root().join("outer_filter"));
-        command.args(rung.lacks).arg("--").arg(binary());
+        let mut command = codex_on(&env, rung);
         let output = run(command.args(["exec", "do it"]).env("TEST_KEY", KEY));
         let error = told(&output, 4);
         assert!(error.contains(rung.told), "{error}");
@@ -356,4 +416,39 @@ fn the_doctor_speaks_to_people_and_looks_where_no_run_is_allowed() {
     let runs = "NetReadOnly (chosen)  level full, partial required; runs";
     assert!(output.stdout.contains(runs), "{output:#?}");
     assert!(!env.codex_home().join("audit").exists(), "it only looks");
+}
+
+#[test]
+fn ordinary_work_goes_on_without_landlock() {
+    let env = TestEnv::new();
+    outer_filter(&env);
+    let rung = RUNGS.iter().find(|r| r.lacks == ["landlock"]).unwrap();
+    let script = "set -e; git init -q; echo text > a; git add a; \
+        git -c user.name=x -c user.email=x@x commit -qm one; \
+        sort < a | tee b | cat - <(echo more); mkdir d; mv b d; ls d; find . -name b -type f; \
+        exec 3< a; read -r line <&3; echo $line; cat /proc/self/comm; head -c 0 /dev/urandom; \
+        test ! -e none; ! cat none 2> /dev/null; cat < /dev/null; \
+        mkfifo p; (echo sent > p) & sleep 0.2; cat p; wait";
+    let output = codex_without(
+        &env,
+        rung,
+        &[
+            "sandbox",
+            "--profile",
+            "workspace-write",
+            "--accept-level",
+            "minimum",
+            "--report",
+            "none",
+            "--",
+            "bash",
+            "-c",
+            script,
+        ],
+    );
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert_eq!(
+        output.stdout, "text\nmore\nb\n./d/b\ntext\ncat\nsent\n",
+        "{output:#?}"
+    );
 }

@@ -329,8 +329,49 @@ fn lay_out(env: &TestEnv, programs: &Programs, secret: &str) {
     symlink(env.root().join("tool"), env.workspace().join("tool-link")).expect("a symbolic link");
 }
 
-/// Runs the attempt once: bare, or confined by codex.
-pub(super) fn once(programs: &Programs, attempt: &Attempt, confined: bool) -> Outcome {
+/// What an attempt runs on.
+#[derive(Clone, Copy)]
+pub(super) enum Machine<'a> {
+    /// Without codex.
+    Bare,
+    /// Confined by codex, at this level if a lower one than is required is accepted.
+    Confined(Option<&'static str>),
+    /// The same, where features of the kernel are hidden from codex.
+    Without(&'a Hidden),
+}
+
+/// What hides features of the kernel.
+pub(super) struct Hidden {
+    /// The outer filter with what it is told to hide, if anything.
+    pub(super) filter: Option<(PathBuf, &'static [&'static str])>,
+    /// What is preloaded to have an older Landlock.
+    pub(super) library: Option<PathBuf>,
+}
+
+impl Machine<'_> {
+    /// Codex, on this machine.
+    fn codex(self, programs: &Programs, env: &TestEnv) -> Command {
+        let Self::Without(hidden) = self else {
+            return env.command(&programs.codex);
+        };
+        let mut command = match &hidden.filter {
+            Some((filter, features)) => {
+                let mut command = env.command(filter);
+                command.args(*features).arg("--").arg(&programs.codex);
+                command
+            }
+            None => env.command(&programs.codex),
+        };
+        if let Some(library) = &hidden.library {
+            command.env("LD_PRELOAD", library);
+        }
+        command
+    }
+}
+
+/// Runs the attempt once.
+pub(super) fn once(programs: &Programs, attempt: &Attempt, machine: Machine<'_>) -> Outcome {
+    let confined = !matches!(machine, Machine::Bare);
     let env = TestEnv::new();
     let name = env.root().file_name().expect("a name").to_string_lossy();
     let secret = format!("hidden-{name}");
@@ -365,9 +406,17 @@ pub(super) fn once(programs: &Programs, attempt: &Attempt, confined: bool) -> Ou
     };
     let before = snapshot(&env, attempt.profile);
     let mut command = if confined {
-        let mut command = env.command(&programs.codex);
+        let mut command = machine.codex(programs, &env);
+        command.args(["sandbox", "--profile", attempt.profile.flag()]);
+        let accepted = match machine {
+            Machine::Without(_) => Some("minimum"),
+            Machine::Confined(accepted) => accepted,
+            Machine::Bare => None,
+        };
+        if let Some(level) = accepted {
+            command.args(["--accept-level", level]);
+        }
         command
-            .args(["sandbox", "--profile", attempt.profile.flag()])
             .args(attempt.flags.iter().map(|flag| fill(&places, flag)))
             .args(["--timeout", "20", "--report", "json"])
             .arg("--allow-exec")

@@ -79,7 +79,12 @@ impl Stage {
 
     /// Every built-in tool, with a helper that starts nothing and leaves a mark.
     pub(super) fn tools(&self) -> Vec<Box<dyn Tool>> {
-        let workbench = Arc::new(Workbench {
+        tools::built_in(&Arc::new(self.workbench()), &self.workspace())
+    }
+
+    /// What commands would be run by.
+    pub(super) fn workbench(&self) -> Workbench {
+        Workbench {
             helper: self.root().join("helper"),
             capabilities: capability::probe(),
             accept: None,
@@ -91,8 +96,7 @@ impl Stage {
             outputs: self.root().join("home/.codex/outputs"),
             proxy: None,
             traceparent: || None,
-        });
-        tools::built_in(&workbench, &self.workspace())
+        }
     }
 
     pub(super) fn permissions(

@@ -74,6 +74,8 @@ pub(super) struct Supervisor<'p> {
     made: Made,
     /// Calls that would have blocked.
     waiting: Vec<Notification>,
+    /// Of those, the ones that open a named pipe for reading, which a writer finds open meanwhile.
+    pipes: Vec<(u64, OwnedFd)>,
     /// The call being answered.
     current: u64,
     /// The process that becomes the command, until it has: what it starts was recorded already.
@@ -109,6 +111,7 @@ impl<'p> Supervisor<'p> {
             sockets: Sockets::default(),
             made: Made::default(),
             waiting: Vec::new(),
+            pipes: Vec::new(),
             current: 0,
             first: Some(first),
             umask: umask.as_raw_mode(),
@@ -150,6 +153,8 @@ impl<'p> Supervisor<'p> {
         }
         // Those that had no turn come first the next time.
         self.waiting.splice(0..0, waiting);
+        let listener = &self.listener;
+        self.pipes.retain(|(id, _)| listener.waits(*id));
     }
 
     /// Gives up the private network, before what is left of the command is ended.

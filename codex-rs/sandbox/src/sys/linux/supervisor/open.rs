@@ -4,7 +4,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use codex_protocol::request::{FileRead, FileWrite, ProcessControl, Requested as _, WriteKind};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::pipe::SpliceFlags;
 
 use super::Supervisor;
 use super::listener::Answer;
@@ -64,6 +66,22 @@ fn process_file(path: &Path) -> Option<(i32, &str)> {
         name = names.next()?.to_str()?;
     }
     PROCESS_FILES.contains(&name).then_some((pid, name))
+}
+
+/// Whether somebody has a pipe open for writing, or had since we opened it.
+fn was_written_to(pipe: &OwnedFd) -> Result<bool, Errno> {
+    let mut asked = [PollFd::new(pipe, PollFlags::IN)];
+    let now = rustix::event::Timespec::default();
+    if rustix::event::poll(&mut asked, Some(&now)).map_err(number)? > 0 {
+        return Ok(true);
+    }
+    // Empty either way; only where there is a writer is there something to wait for.
+    let (_reader, writer) = rustix::pipe::pipe().map_err(number)?;
+    match rustix::pipe::tee(pipe, &writer, 1, SpliceFlags::NONBLOCK) {
+        Ok(copied) => Ok(copied > 0),
+        Err(rustix::io::Errno::AGAIN) => Ok(true),
+        Err(error) => Err(number(error)),
+    }
 }
 
 impl Opening {
@@ -198,7 +216,7 @@ impl Supervisor<'_> {
             self.permit_process_file(task, &closed)?;
         }
         if !opening.writes() {
-            return self.read(task, place);
+            return self.read(task, opening, place);
         }
         match place? {
             Place::Held(held) if opening.has(libc::O_TMPFILE) => {
@@ -219,14 +237,73 @@ impl Supervisor<'_> {
     }
 
     /// A read that is watched so that its refusal is seen. Landlock refuses it by itself, so what
-    /// is allowed may go on in the kernel.
-    fn read(&mut self, task: Task, place: Result<Place, Errno>) -> Result<Answer, Errno> {
+    /// is allowed may go on in the kernel. Where there is no Landlock, it is carried out here.
+    fn read(
+        &mut self,
+        task: Task,
+        opening: &Opening,
+        place: Result<Place, Errno>,
+    ) -> Result<Answer, Errno> {
+        if !self.rules.walled {
+            return self.read_for(task, opening, place?);
+        }
         let path = match place {
             Ok(Place::Named(named, Some(_))) => named.path,
             Ok(Place::Held(held)) if !held.is_nameless() => held.path,
             // The kernel says what is wrong.
             _ => return Ok(Answer::Continue),
         };
+        self.permit_read(task, path)?;
+        Ok(Answer::Continue)
+    }
+
+    /// Opens for reading.
+    fn read_for(&mut self, task: Task, opening: &Opening, place: Place) -> Result<Answer, Errno> {
+        let (kind, file) = match place {
+            Place::Named(named, stat) => {
+                let kind = match stat {
+                    Some(stat) => type_of(&stat),
+                    None => return Err(named.missing()),
+                };
+                if named.path == Path::new(TERMINAL) && !task.shares_our_terminal() {
+                    return Err(libc::ENXIO);
+                }
+                self.permit_read(task, named.path.clone())?;
+                let flags = opening.ours(kind);
+                let given = named.given();
+                (
+                    kind,
+                    rustix::fs::openat(&named.directory, &given, flags, Mode::empty()),
+                )
+            }
+            Place::Held(held) => {
+                if !held.is_nameless() {
+                    self.permit_read(task, held.path.clone())?;
+                }
+                let kind = type_of(&held.stat);
+                let flags = opening.ours(kind) - OFlags::NOFOLLOW;
+                (
+                    kind,
+                    rustix::fs::openat(CWD, held.link(), flags, Mode::empty()),
+                )
+            }
+        };
+        let mut file = file.map_err(number)?;
+        if kind == FileType::Fifo && !opening.has(libc::O_NONBLOCK) {
+            let current = self.current;
+            let held = self.pipes.iter().position(|(id, _)| *id == current);
+            if let Some(at) = held {
+                file = self.pipes.swap_remove(at).1;
+            }
+            if !was_written_to(&file)? {
+                self.pipes.push((current, file));
+                return Ok(Answer::Later);
+            }
+        }
+        opening.opened_as(kind, file)
+    }
+
+    fn permit_read(&mut self, task: Task, path: PathBuf) -> Result<(), Errno> {
         self.permit_process_file(task, &path)?;
         let is_env_file = self.rules.env_files.contains(&path);
         let request = FileRead { path };
@@ -238,7 +315,7 @@ impl Supervisor<'_> {
             codex_protocol::decision::Effect::Deny => true,
         };
         if !refused {
-            return Ok(Answer::Continue);
+            return Ok(());
         }
         self.denials.add(task, request.view(), &decision);
         Err(libc::EACCES)
