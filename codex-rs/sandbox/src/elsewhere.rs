@@ -13,6 +13,7 @@ use crate::measure::Platform;
 use crate::plan::{CannotEnforce, Confinement, Limits};
 use crate::report::{Level, Missing};
 use crate::seatbelt;
+use crate::seatbelt_log;
 use crate::seccomp::Filter;
 use crate::survey::Survey;
 
@@ -33,8 +34,8 @@ const SEATBELT: Missing = Missing {
 /// What macOS cannot do at all, or this version does not do there.
 const ON_MACOS: [Missing; 4] = [
     Missing {
-        feature: "a reader of the system's log",
-        consequence: "what the kernel denies to a command is not recorded",
+        feature: "a log of the system without gaps",
+        consequence: "what the kernel denies to a command is recorded as far as the system's log shows it: to administrators, and not all under load",
         level: Level::Partial,
     },
     Missing {
@@ -136,7 +137,7 @@ pub(crate) fn confinement(
         Platform::Linux => return Ok(None),
         Platform::MacOs => {
             let run = seatbelt::Run {
-                tag: "codex".to_owned(),
+                tag: seatbelt_log::TAG.to_owned(),
                 proxy: None,
             };
             let with_list = policy.layers().filter(|layer| landlock::has_list(layer));

@@ -187,10 +187,10 @@ pub const MEASURES: &[Measure] = &[
     ),
     on(
         Platform::MacOs,
-        "a reader of the system's log",
+        "a log of the system without gaps",
         "what the kernel denies to a command is recorded",
         CONFINED,
-        "nothing on this machine: a later version of codex brings it",
+        "use an account that may administer the machine; that the log drops messages under load is macOS's own",
     ),
     on(
         Platform::MacOs,

@@ -162,6 +162,16 @@ pub fn profile(policy: &Policy, survey: &Survey, run: &Run) -> Result<String, Un
     Ok(text)
 }
 
+/// The profile with `tag` for what [`Run::tag`] was when it was made. No path can look like the
+/// place of a tag, since quotes in paths are escaped.
+#[must_use]
+pub fn with_tag(profile: &str, made_with: &str, tag: &str) -> String {
+    profile.replace(
+        &format!("(with message \"{made_with}\")"),
+        &format!("(with message \"{tag}\")"),
+    )
+}
+
 /// A rule that lets these programs, and those of these trees, start and be loaded as code: the
 /// listed ones, which every layer that has a list allows. They are looked for while the rest of
 /// the profile is made ready, and the rule can stand at its end.

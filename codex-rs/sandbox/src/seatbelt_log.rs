@@ -6,6 +6,7 @@
 //! ones. That nothing was read does not show that nothing was denied, and reports say so.
 
 use codex_protocol::operation::Operation;
+use codex_protocol::record::Attempt;
 use serde::Deserialize;
 
 /// The longest line that is looked at, in bytes: a path of the greatest length (`PATH_MAX`, 1,024
@@ -39,6 +40,46 @@ pub fn predicate(tag: &str) -> String {
         .collect();
     format!("processID == 0 AND sender == \"Sandbox\" AND eventMessage ENDSWITH \"{tag}\"")
 }
+
+/// What reads the log: a program of the system and its arguments. The first line that it writes says
+/// what is selected; each further one is a message. It is shown to administrators alone.
+#[must_use]
+pub fn command_line(tag: &str) -> [String; 6] {
+    [
+        "/usr/bin/log".to_owned(),
+        "stream".to_owned(),
+        "--style".to_owned(),
+        "ndjson".to_owned(),
+        "--predicate".to_owned(),
+        predicate(tag),
+    ]
+}
+
+impl Denied {
+    /// As it is recorded. The kernel names what it denied, and not the rule of ours that it comes
+    /// from.
+    #[must_use]
+    pub fn attempt(self) -> Attempt {
+        Attempt {
+            operation: self.operation,
+            reason: format!("denied by the system's sandbox ({})", self.call),
+            target: match self.target.is_empty() {
+                true => self.call,
+                false => self.target,
+            },
+            rule: RULE.to_owned(),
+            pid: Some(self.pid),
+            exe: Some(self.process),
+            count: self.count,
+        }
+    }
+}
+
+/// What marks messages in the profile of a plan. The helper puts one of its own command's there.
+pub const TAG: &str = "codex";
+
+/// The rule that records of such denials name.
+pub const RULE: &str = "seatbelt";
 
 /// The fields of a line that are looked at.
 #[derive(Deserialize)]
@@ -200,6 +241,27 @@ mod tests {
             };
             assert_eq!(read(&line(message), "codex-7"), Some(denied), "{message}");
         }
+    }
+
+    #[test]
+    fn what_was_denied_is_recorded_as_it_was_named() {
+        let of = |text: &str| read(&line(&format!("{text}\ncodex-7")), "codex-7").unwrap();
+        let written = of("2 duplicate reports for Sandbox: sh(9) deny(1) file-write-create /tmp/a");
+        let expected = Attempt {
+            operation: Operation::FileWrite,
+            target: "/tmp/a".to_owned(),
+            rule: "seatbelt".to_owned(),
+            reason: "denied by the system's sandbox (file-write-create)".to_owned(),
+            pid: Some(9),
+            exe: Some("sh".to_owned()),
+            count: 2,
+        };
+        assert_eq!(written.attempt(), expected);
+        let without_target = of("Sandbox: sh(9) deny(1) system-privilege").attempt();
+        assert_eq!(without_target.target, "system-privilege");
+        let [program, .., predicate] = command_line("codex-7");
+        assert_eq!(program, "/usr/bin/log");
+        assert!(predicate.ends_with("ENDSWITH \"codex-7\""), "{predicate}");
     }
 
     #[test]

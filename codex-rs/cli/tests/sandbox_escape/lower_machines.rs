@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use codex_test_support::run;
 
-use super::attempt::{Attempt, Profile};
+use super::attempt::Attempt;
 use super::machine::{REFUSED_ROOT, REFUSED_USER};
 use super::run::{Hidden, Machine, Programs, once};
 use super::rungs::{Comes, RUNGS, Rung};
@@ -83,19 +83,24 @@ fn try_at(
     rung: &Rung,
     machine: Machine<'_>,
 ) -> Result<(Comes, String), String> {
-    let expected = match attempt.profile {
-        Profile::Offline => rung.offline,
-        Profile::WorkspaceWrite => rung.workspace_write,
-    };
+    let expected = rung.level(attempt.profile);
     let mut came = (Comes::Unseen, String::new());
     for _ in 0..attempt.times {
         let held = once(programs, attempt, machine);
         let level = level(&held);
-        if level.as_deref() != Some(expected) {
+        if level.as_deref() != expected {
             return Err(format!(
-                "level {level:?} and not {expected}: {:?}",
+                "level {level:?} and not {expected:?}: {:?}",
                 held.output
             ));
+        }
+        if expected.is_none() && !held.effect {
+            let told = held.output.stderr.contains("cannot be enforced");
+            if held.output.code != Some(125) || !told {
+                return Err(format!("not refused: {:?}", held.output));
+            }
+            came = (Comes::Refused, String::new());
+            continue;
         }
         if held.effect {
             return Ok((
@@ -131,7 +136,7 @@ fn try_all(
             println!("{}: refused by the bare machine", attempt.name);
             return;
         }
-        let declared = rung.declared(attempt.name);
+        let declared = rung.declared(attempt);
         let came = try_at(programs, attempt, rung, machine);
         let mut found = found.lock().expect("no test panicked");
         let wrong = match came {
@@ -192,7 +197,8 @@ fn lower_machines_hold_what_is_declared() {
             }
             number += 1;
             let named = only.as_ref().is_none_or(|only| attempt.name.contains(only));
-            let special = rung.declared(attempt.name) != rung.usual;
+            let declared = rung.declared(attempt);
+            let special = declared != rung.usual && declared != Comes::Refused;
             named && (every || special || number % SHARE == 0)
         });
         let start = std::time::Instant::now();
@@ -240,18 +246,21 @@ fn counted() -> String {
     // What not even root can do bare shows nothing.
     table.retain(|attempt| !REFUSED_ROOT.iter().any(|(name, _)| *name == attempt.name));
     let mut text =
-        "| machine | held and recorded | held, not recorded | get through |\n|---|---|---|---|\n"
+        "| machine | held and recorded | held, not recorded | get through | no command starts |\n|---|---|---|---|---|\n"
             .to_owned();
     for rung in RUNGS {
-        let count = |comes| {
-            table
-                .iter()
-                .filter(|a| rung.declared(a.name) == comes)
-                .count()
-        };
-        let [recorded, unseen, through] =
-            [Comes::Recorded, Comes::Unseen, Comes::Through].map(count);
-        text += &format!("| {} | {recorded} | {unseen} | {through} |\n", rung.name);
+        let count = |comes| table.iter().filter(|a| rung.declared(a) == comes).count();
+        let all = [
+            Comes::Recorded,
+            Comes::Unseen,
+            Comes::Through,
+            Comes::Refused,
+        ];
+        let [recorded, unseen, through, refused] = all.map(count);
+        text += &format!(
+            "| {} | {recorded} | {unseen} | {through} | {refused} |\n",
+            rung.name
+        );
     }
     text
 }

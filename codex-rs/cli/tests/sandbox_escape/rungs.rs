@@ -1,6 +1,8 @@
 //! What the attempts come to on machines that enforce less, declared: a difference fails either
 //! way.
 
+use super::attempt::{Attempt, Profile};
+
 /// What an attempt comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Comes {
@@ -10,6 +12,8 @@ pub(super) enum Comes {
     Unseen,
     /// It has its effect.
     Through,
+    /// The profile cannot be enforced there: no command starts.
+    Refused,
 }
 
 /// A machine.
@@ -31,10 +35,27 @@ pub(super) struct Rung {
 
 impl Rung {
     /// What this attempt comes to.
-    pub(super) fn declared(&self, attempt: &str) -> Comes {
+    pub(super) fn declared(&self, attempt: &Attempt) -> Comes {
+        if self.level(attempt.profile).is_none() {
+            return Comes::Refused;
+        }
         let others = self.others.iter();
-        let mut named = others.filter(|(_, names)| names.contains(&attempt));
+        let mut named = others.filter(|(_, names)| names.contains(&attempt.name));
         named.next().map_or(self.usual, |(comes, _)| *comes)
+    }
+
+    /// The level of a profile there. `None` where it is refused: the way to the egress proxy and to
+    /// nothing else needs a network namespace and the supervisor.
+    pub(super) fn level(&self, profile: Profile) -> Option<&'static str> {
+        let needed = ["seccomp", "user-namespaces", "user-notification"];
+        match profile {
+            Profile::Offline => Some(self.offline),
+            Profile::WorkspaceWrite => Some(self.workspace_write),
+            Profile::NetReadOnly => {
+                let lacks = self.lacks.iter().any(|feature| needed.contains(feature));
+                (!lacks).then_some(self.workspace_write)
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Not run on this platform: type-checked only.
 #![allow(unsafe_code)]
 
+mod log;
 mod seatbelt;
 mod tree;
 mod watcher;

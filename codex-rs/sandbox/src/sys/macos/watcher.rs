@@ -9,11 +9,14 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::log::{self, Log};
 use super::tree::{self, Reaped};
 use super::{check, seatbelt};
 use crate::plan::{Plan, Terminal};
+use crate::seatbelt_log;
 use crate::spawn::{self, Command, EXEC_STEP, Outcome};
 use crate::wire::Message;
+use codex_protocol::record::Observation;
 
 /// The step that failed, and how.
 type Failure = (&'static str, io::Error);
@@ -83,7 +86,8 @@ fn c_string(text: &OsStr) -> Result<CString, Failure> {
 }
 
 impl Program {
-    fn new(plan: &Plan, command: &Command) -> Result<Self, Failure> {
+    fn new(plan: &Plan, command: &Command, tag: &str) -> Result<Self, Failure> {
+        let tagged = |text: &str| crate::seatbelt::with_tag(text, seatbelt_log::TAG, tag);
         let profile = match &plan.confinement {
             None => None,
             // A confined plan without a profile was made for another system.
@@ -91,9 +95,9 @@ impl Program {
                 Some(text) if confinement.beside > 0 => {
                     let listed = crate::seatbelt::listed(&command.listed, &command.trees)
                         .map_err(|e| ("naming the listed programs", io::Error::other(e)))?;
-                    Some(c_string(OsStr::new(&format!("{text}{listed}")))?)
+                    Some(c_string(OsStr::new(&tagged(&format!("{text}{listed}"))))?)
                 }
-                Some(text) => Some(c_string(OsStr::new(text))?),
+                Some(text) => Some(c_string(OsStr::new(&tagged(text)))?),
                 None => return Err(("reading the plan", io::ErrorKind::InvalidData.into())),
             },
         };
@@ -123,10 +127,15 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
     ignore_signals();
     // Until here nothing was done for a command, and codex may yet not permit one.
     let command = spawn::receive(control).map_err(|cause| ("waiting for the command", cause))?;
-    let program = Program::new(plan, &command)?;
+    let tag = log::tag();
+    let program = Program::new(plan, &command, &tag)?;
+    let mut log = plan.confinement.as_ref().and_then(|_| Log::start(tag));
     let deadline = plan.limits.timeout.map(|limit| Instant::now() + limit);
     let pid = start(&program)?;
-    let outcome = watch(control, pid, deadline);
+    let outcome = watch(control, pid, deadline, &mut log);
+    if let Some(log) = log {
+        log.finish(&mut |observation| told(control, observation));
+    }
     tree::end((plan.terminal == Terminal::None).then_some(pid));
     outcome.map_err(|cause| ("waiting for the command's end", cause))
 }
@@ -239,15 +248,31 @@ fn exec(program: &Program) -> io::Error {
     io::Error::last_os_error()
 }
 
+/// Tells codex what was seen. If it is gone, the command is ended soon.
+fn told(mut control: &UnixStream, observation: &Observation) {
+    let observation = observation.clone();
+    if let Ok(mut line) = serde_json::to_vec(&Message::Observed { observation }) {
+        line.push(b'\n');
+        let _ = control.write_all(&line);
+    }
+}
+
 /// Waits for the command's end, the deadline, or codex's end, whichever is first.
-fn watch(control: &UnixStream, pid: i32, deadline: Option<Instant>) -> io::Result<Outcome> {
+fn watch(
+    control: &UnixStream,
+    pid: i32,
+    deadline: Option<Instant>,
+    log: &mut Option<Log>,
+) -> io::Result<Outcome> {
     // SAFETY: the descriptor is new and owned here.
     let queue = unsafe { OwnedFd::from_raw_fd(check(libc::kqueue())?) };
     let wanted = [
         event(pid, libc::EVFILT_PROC, libc::NOTE_EXIT),
         event(control.as_raw_fd(), libc::EVFILT_READ, 0),
     ];
-    for event in wanted {
+    let logged = log.as_ref().map(Log::descriptor);
+    let logged_event = logged.map(|fd| event(fd, libc::EVFILT_READ, 0));
+    for event in wanted.into_iter().chain(logged_event) {
         match wait(&queue, &[event], &mut [], Some(Duration::ZERO)) {
             // It has ended before it could be watched; `reap` tells.
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
@@ -264,14 +289,21 @@ fn watch(control: &UnixStream, pid: i32, deadline: Option<Instant>) -> io::Resul
         if left == Some(Duration::ZERO) {
             return Ok(Outcome::TimedOut);
         }
-        let mut happened = [event(0, 0, 0); 2];
+        let mut happened = [event(0, 0, 0); 3];
         let count = wait(&queue, &[], &mut happened, left)?;
         // Codex says nothing after the command: that it can be read means that it is closed.
+        let codex = usize::try_from(control.as_raw_fd()).ok();
         if happened[..count]
             .iter()
-            .any(|e| e.filter == libc::EVFILT_READ)
+            .any(|e| e.filter == libc::EVFILT_READ && Some(e.ident) == codex)
         {
             return Ok(Outcome::Ended);
+        }
+        if let Some(reader) = log
+            && !reader.read(&mut |observation| told(control, observation))
+        {
+            // Its closed pipe could always be read.
+            *log = None;
         }
     }
 }
