@@ -1010,6 +1010,16 @@ static int bomb(void) {
     pause();
     return 0;
 }
+static int swarm(void) { /* a bomb that stops at so many, which all want to run */
+    unsigned *made = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    alarm(60);
+    while (__atomic_fetch_add(made, 1, __ATOMIC_RELAXED) < (unsigned)number(0)) {
+        pid_t child = fork();
+        if (!child) { setpgid(0, 0); setsid(); alarm(60); }
+        if (child < 0) sched_yield();
+    }
+    for (;;) sched_yield();
+}
 static int filtered(unsigned long flags) { /* a filter of its own, with or without a listener */
     struct sock_filter f[] = { { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW } };
     struct sock_fprog p = { 1, f };
@@ -1259,6 +1269,7 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     { "flood", flood },
     { "forks", forks },
     { "bomb", bomb },
+    { "swarm", swarm },
     { "own-filter", own_filter },
     { "own-listener", own_listener },
     { "everybody", everybody },

@@ -120,6 +120,27 @@ fn processes_are_counted_and_thousands_work() {
 }
 
 #[test]
+fn a_fork_bomb_is_ended_and_recorded_without_a_flag() {
+    let place = Place::new();
+    let started = Instant::now();
+    let output = place.run(&["--timeout", "100"], "$a swarm 7000");
+    // Its own end would be 142 after a minute, the deadline's 124.
+    assert_eq!(output.code, Some(143), "{output:?}");
+    assert!(started.elapsed() < Duration::from_secs(60));
+    let denied = place.denied();
+    let limits = denied.iter().filter(|r| r["operation"] == "resource_limit");
+    let limits: Vec<&Value> = limits.collect();
+    assert_eq!(limits.len(), 1, "{denied:?}");
+    assert_eq!(limits[0]["target"], "4096 processes");
+    assert_eq!(limits[0]["rule"], "resource.processes");
+    assert_eq!(limits[0]["evidence"], "observed");
+    assert!(!anything_runs_in(&place.env.workspace().display().to_string()));
+    // The machine is as before.
+    let output = place.run(&[], "$a forks 100");
+    assert_eq!(output.stdout, "100\n", "{output:?}");
+}
+
+#[test]
 fn a_signal_to_everybody_reaches_those_inside() {
     let place = Place::new();
     let mut bystander = place

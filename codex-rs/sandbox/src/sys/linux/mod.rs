@@ -5,6 +5,7 @@ mod execve;
 mod handover;
 mod landlock;
 mod numbers;
+mod population;
 mod probe;
 mod seccomp;
 mod setup;

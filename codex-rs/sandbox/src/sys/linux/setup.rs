@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::population::Population;
 use super::seccomp::Program as Filter;
 use super::{check, landlock};
 use crate::landlock::{Ruleset, SCOPE_SIGNAL, SCOPES_SINCE};
@@ -24,6 +25,7 @@ pub(super) struct Confinement {
     environment: Vec<CString>,
     terminal: Terminal,
     memory: Option<u64>,
+    population: Population,
     confined: bool,
     /// Whether a supervisor is asked. It is in the command's own Landlock domain, which it enters
     /// before there is a command.
@@ -95,6 +97,10 @@ pub(super) fn confinement(plan: &Plan) -> Result<Confinement, Failure> {
         environment,
         terminal: plan.terminal,
         memory: plan.limits.memory,
+        population: match supervised {
+            true => Population::prepare(&plan.limits),
+            false => Population::default(),
+        },
         confined: confinement.is_some(),
         supervised,
         group,
@@ -208,6 +214,8 @@ fn confine<T>(
     if let Some(bytes) = confinement.memory {
         limit(Resource::Data, bytes).map_err(at("limiting memory"))?;
     }
+    let held = confinement.population.hold();
+    held.map_err(|e| ("limiting processes", e.into()))?;
     // SAFETY: the path is a C string that outlives the call.
     check(unsafe { libc::chdir(program.cwd.as_ptr()) }.into())
         .map_err(at("entering the working directory"))?;

@@ -35,7 +35,11 @@ pub(super) fn reap() -> Reaped {
 
 /// Kills every process below this one until there is none. What is started meanwhile is killed
 /// in the next round; what is orphaned comes here, so a round never has to guess.
-pub(super) fn end() {
+///
+/// `fenced` says that we are in a Landlock domain of our own that lets no signal out, and all that
+/// is below us with us.
+pub(super) fn end(fenced: bool) {
+    let mut at_once = fenced;
     loop {
         loop {
             match reap() {
@@ -44,12 +48,28 @@ pub(super) fn end() {
                 Reaped::NoChildren => return,
             }
         }
+        if std::mem::take(&mut at_once) {
+            kill_domain();
+        }
         for pid in descendants() {
             // SAFETY: the call takes numbers. The pid cannot have been given to a stranger: it is
             // below us until we reap it.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
         std::thread::sleep(SWEEP);
+    }
+}
+
+/// Kills everybody whom our Landlock domain lets us signal, which are those below us. One call, in
+/// which nobody can fork: to look for the processes of a fork bomb takes longer than it needs to
+/// make others.
+fn kill_domain() {
+    // SAFETY: the calls take numbers. Should a signal reach our parent, which is outside, then it
+    // would reach strangers too.
+    unsafe {
+        if libc::kill(libc::getppid(), 0) != 0 {
+            libc::kill(-1, libc::SIGKILL);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::setup::{self, Confinement, Failure, Program};
 use super::supervisor::{self, Supervisor};
 use super::tree::{self, Reaped};
 use super::{check, execve, handover};
+use crate::landlock::SCOPE_SIGNAL;
 use crate::plan::Plan;
 use crate::spawn::{self, Outcome};
 use crate::wire::Message;
@@ -66,7 +67,7 @@ fn serve(control: &mut UnixStream, plan: Result<impl Borrow<Plan>, Failure>) {
     let message = match plan.and_then(|plan| run(control, plan.borrow())) {
         Ok(outcome) => Message::Ended { outcome },
         Err((step, cause)) => {
-            tree::end();
+            tree::end(false);
             Message::Failed {
                 step: step.to_owned(),
                 errno: cause.raw_os_error().unwrap_or(libc::EIO),
@@ -108,6 +109,9 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
         refuse_sockets_as_streams()?;
         confinement.enter()?;
     }
+    let layers = plan.confinement.iter().flat_map(|c| &c.rulesets);
+    let fenced =
+        confinement.is_supervised() && layers.into_iter().any(|l| l.scopes & SCOPE_SIGNAL != 0);
     // Until here nothing was done for a command, and codex may yet not permit one.
     let beside = plan.confinement.as_ref().map_or(0, |c| c.beside);
     let beside = handover::receive(control, beside).map_err(at("waiting for the command"))?;
@@ -146,7 +150,7 @@ fn run(control: &mut UnixStream, plan: &Plan) -> Result<Outcome, Failure> {
         // Its process is ended here, where it is known which it is.
         supervisor.release();
     }
-    tree::end();
+    tree::end(fenced);
     if let Some(mut supervisor) = supervisor {
         supervisor.finish();
     }
@@ -372,8 +376,9 @@ fn take_descriptor(pid: i32, number: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_getfd(&process, number, flags)?)
 }
 
-/// How often it is looked whether a command has too many processes.
-const COUNT: Duration = Duration::from_millis(500);
+/// How often it is looked whether a command has too many processes: a fork bomb makes some ten
+/// thousand in a second. The look is one system call unless the machine has as many.
+const COUNT: Duration = Duration::from_millis(100);
 
 /// Waits for the command's end, the deadline, or codex's end, whichever is first; answers what the
 /// command asks meanwhile.
