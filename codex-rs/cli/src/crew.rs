@@ -12,10 +12,11 @@ use codex_core::session::{Parts, TurnLimits};
 use codex_core::store::{Header, Store};
 use codex_protocol::event::{Event, ItemDetails};
 use codex_protocol::model::{Item, Model, ModelStream, Prompt, ReasoningEffort};
-use codex_protocol::permission::{NeverAsk, Permissions};
+use codex_protocol::permission::Permissions;
 use codex_protocol::record::Recorder;
 use codex_protocol::security_profile::SecurityProfile;
 use codex_sandbox::private;
+use codex_supervisor::approvals::Approvals;
 use codex_supervisor::budget::Ledger;
 use codex_supervisor::catalog::{Catalog, Kind as AgentKind};
 use codex_supervisor::definitions::{Definitions, Sources};
@@ -52,6 +53,8 @@ pub(crate) struct Wanted {
     pub(crate) limits: Limits,
     /// The types of agents.
     pub(crate) catalog: Catalog,
+    /// Whoever answers what agents ask.
+    pub(crate) approvals: Arc<Approvals>,
 }
 
 /// The main agent of a run, as far as sub-agents have to do with it.
@@ -103,7 +106,7 @@ impl Crew {
             outfitter: Arc::clone(&fitter) as _,
             watcher: wanted.watcher,
             recorder: main.recorder,
-            approver: Arc::new(NeverAsk),
+            approvals: wanted.approvals,
             workbench: Arc::clone(main.workbench),
             catalog: wanted.catalog,
             limits: wanted.limits,

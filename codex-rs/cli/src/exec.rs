@@ -154,6 +154,8 @@ fn go(
     let crew = if flags.sub_agents {
         let painter = Painter::for_stderr(global.color);
         Some(crew::Wanted {
+            // Nobody is there to be asked.
+            approvals: codex_supervisor::approvals::Approvals::nobody(),
             watcher: crew::watcher(flags.json, painter, global.verbose),
             recordings,
             ephemeral: flags.ephemeral,

@@ -51,12 +51,57 @@ pub enum Event {
         /// The step as it ended.
         item: ThreadItem,
     },
+    /// The session waits for a person's answer. It goes back by the question's id, to whoever runs
+    /// the session.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested {
+        /// The question.
+        approval: ApprovalRequest,
+    },
+    /// The session waits no more.
+    #[serde(rename = "approval.resolved")]
+    ApprovalResolved {
+        /// The question's id.
+        id: String,
+        /// How it came about.
+        resolution: Resolution,
+    },
     /// Something failed that the turn may survive.
     #[serde(rename = "error")]
     Error {
         /// What.
         message: String,
     },
+}
+
+/// A question to a person, as a front end gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRequest {
+    /// Its id, unique in the run.
+    pub id: String,
+    /// What is attempted.
+    pub operation: String,
+    /// On what, masked as in the log.
+    pub target: String,
+    /// Why it is asked, and what would allow it for good.
+    pub reason: String,
+    /// What a yes for the session or for good would cover. Without it every yes is for this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<String>,
+    /// After how many seconds it counts as not answered, which is a denial.
+    pub seconds: u64,
+}
+
+/// How a question came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It was answered.
+    Answered,
+    /// Nobody answered: that is a denial.
+    Unanswered,
+    /// Whoever asked has ended; an answer would come too late.
+    Withdrawn,
 }
 
 /// An error's text.

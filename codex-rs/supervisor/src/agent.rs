@@ -9,10 +9,10 @@ use codex_protocol::event::{ChangeKind, Event, EventSink, ItemDetails, Status};
 use codex_protocol::ids::SessionId;
 use codex_protocol::model::Content;
 use codex_protocol::operation::Outcome;
-use codex_protocol::permission::{Answer, Approver, Permissions, Question};
+use codex_protocol::permission::Permissions;
 use codex_protocol::record::Recorded;
 use codex_protocol::request::AgentSpawn;
-use codex_protocol::tool::{BoxFuture, Fatal};
+use codex_protocol::tool::Fatal;
 use codex_protocol::{decision::rule, gate::Authorized};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -110,36 +110,6 @@ impl EventSink for AgentSink {
             }
         }
         self.0.watcher.event(&self.0.path, event);
-    }
-}
-
-/// Whoever answers for the run, asked by one agent: one question at a time, and its state shows
-/// that it waits. The answer comes back to the one who asked, and cannot get lost on the way.
-pub(crate) struct AgentApprover {
-    pub(crate) face: Arc<Face>,
-    pub(crate) approver: Arc<dyn Approver>,
-    pub(crate) turn: tokio::sync::Mutex<()>,
-}
-
-/// Takes the agent out of waiting, also when its turn is dropped in the middle of a question.
-struct Waiting<'f>(&'f Face);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.0.state.get() == State::WaitingForApproval {
-            self.0.enter(State::Running);
-        }
-    }
-}
-
-impl Approver for AgentApprover {
-    fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
-        Box::pin(async move {
-            let _one_at_a_time = self.turn.lock().await;
-            self.face.enter(State::WaitingForApproval);
-            let _waiting = Waiting(&self.face);
-            self.approver.ask(question).await
-        })
     }
 }
 

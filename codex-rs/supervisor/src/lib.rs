@@ -7,6 +7,7 @@
 
 mod agent;
 mod apart;
+pub mod approvals;
 pub mod budget;
 pub mod catalog;
 pub mod definitions;

@@ -13,7 +13,7 @@ use codex_protocol::ids::SessionId;
 use codex_protocol::ids::{AgentType, TaskId};
 use codex_protocol::model::Content;
 use codex_protocol::operation::{Evidence, Operation, Outcome};
-use codex_protocol::permission::{Approver, Items, NotPermitted, Permissions};
+use codex_protocol::permission::{Items, NotPermitted, Permissions};
 use codex_protocol::record::{Entry, RecordError, Recorder, Subject};
 use codex_protocol::request::{AgentSpawn, Requested as _};
 use codex_protocol::tool::{Fatal, Tool};
@@ -22,8 +22,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::agent::{AgentApprover, AgentSink, Face, SubAgent, Work};
+use crate::agent::{AgentSink, Face, SubAgent, Work};
 use crate::apart::Place;
+use crate::approvals::{AgentApprover, Approvals};
 use crate::budget::Ledger;
 use crate::catalog::Catalog;
 use crate::definitions::AgentDefinition;
@@ -58,8 +59,8 @@ pub struct Equipment {
     pub watcher: Arc<dyn Watcher>,
     /// The log.
     pub recorder: Arc<dyn Recorder>,
-    /// Answers questions.
-    pub approver: Arc<dyn Approver>,
+    /// Takes agents' questions to whoever answers them.
+    pub approvals: Arc<Approvals>,
     /// What commands of the run have in common.
     pub workbench: Arc<Workbench>,
     /// The types of agents.
@@ -391,7 +392,7 @@ impl SubAgentManager {
             Arc::clone(&self.equipment.recorder),
             Arc::new(AgentApprover {
                 face: Arc::clone(&face),
-                approver: Arc::clone(&self.equipment.approver),
+                approvals: Arc::clone(&self.equipment.approvals),
                 turn: tokio::sync::Mutex::default(),
             }),
             Arc::new(Items::new(Arc::new(AgentSink(Arc::clone(&face))), 0)),

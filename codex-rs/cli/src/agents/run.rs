@@ -112,6 +112,8 @@ fn go(global: &Global, args: &AgentsRun) -> Result<ExitCode, Failure> {
     };
     let usual = Limits::default();
     let wanted = Wanted {
+        // Nobody is there to be asked.
+        approvals: codex_supervisor::approvals::Approvals::nobody(),
         base: Arc::clone(&base),
         watcher: crew::watcher(args.json, painter, global.verbose),
         recordings,

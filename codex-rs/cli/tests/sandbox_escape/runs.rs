@@ -134,7 +134,9 @@ fn a_fork_bomb_is_ended_and_recorded_without_a_flag() {
     assert_eq!(limits[0]["target"], "4096 processes");
     assert_eq!(limits[0]["rule"], "resource.processes");
     assert_eq!(limits[0]["evidence"], "observed");
-    assert!(!anything_runs_in(&place.env.workspace().display().to_string()));
+    assert!(!anything_runs_in(
+        &place.env.workspace().display().to_string()
+    ));
     // The machine is as before.
     let output = place.run(&[], "$a forks 100");
     assert_eq!(output.stdout, "100\n", "{output:?}");

@@ -1,17 +1,21 @@
 //! Agents one by one: what each is told, refused and left with.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use codex_protocol::approval::Answer;
+use codex_protocol::event::{ApprovalRequest, Event, Resolution};
 use codex_protocol::model::{Content, ModelErrorKind};
 use codex_protocol::operation::Outcome;
-use codex_protocol::permission::{Answer, Approver, Question};
+use codex_protocol::record::Entry;
 use codex_protocol::security_profile::SecurityProfile;
-use codex_protocol::tool::BoxFuture;
+use codex_supervisor::SubAgent;
+use codex_supervisor::approvals::Approvals;
 use codex_supervisor::limits::Limits;
 use codex_supervisor::mailbox::MailboxFullPolicy;
 use codex_supervisor::manager::{CLEAN_UP, SpawnError, SpawnRequest, Writes};
 use codex_supervisor::narrow::{Budget, RightsRequest, Selection};
+use codex_supervisor::path::AgentPath;
 use codex_supervisor::report::Ended;
 use codex_supervisor::state::State;
 use serde_json::json;
@@ -399,57 +403,119 @@ async fn a_worktree_that_cannot_be_recorded_ends_the_run() {
     assert!(matches!(spawned, Err(SpawnError::NoRecord(_))));
 }
 
-/// Says yes once it is told to.
-struct Slowly {
-    asked: Mutex<Vec<Question>>,
-    go: tokio::sync::Semaphore,
+/// The questions that agents put to the front end so far, each with its agent.
+fn asked(run: &Run) -> Vec<(AgentPath, ApprovalRequest)> {
+    let events = run.seen.events.lock().unwrap();
+    let questions = events.iter().filter_map(|(path, event)| match event {
+        Event::ApprovalRequested { approval } => Some((path.clone(), approval.clone())),
+        _ => None,
+    });
+    questions.collect()
 }
 
-impl Approver for Slowly {
-    fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
-        Box::pin(async move {
-            self.asked.lock().unwrap().push(question);
-            self.go.acquire().await.unwrap().forget();
-            Answer::Yes
-        })
+/// How the question of this agent came to its end.
+fn resolved(run: &Run, agent: &SubAgent) -> Vec<Resolution> {
+    let events = run.seen.events.lock().unwrap();
+    let own = events.iter().filter(|(path, _)| path == agent.path());
+    let ends = own.filter_map(|(_, event)| match event {
+        Event::ApprovalResolved { resolution, .. } => Some(*resolution),
+        _ => None,
+    });
+    ends.collect()
+}
+
+/// Waits until agents have asked so many questions.
+async fn questions(run: &Run, count: usize) -> Vec<(AgentPath, ApprovalRequest)> {
+    while asked(run).len() < count {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    asked(run)
+}
+
+fn asking(patience: Duration) -> (Run, Arc<Approvals>) {
+    let approvals = Approvals::within(patience);
+    let run = Run::new(Wanted {
+        approvals: Arc::clone(&approvals),
+        ..Wanted::default()
+    });
+    (run, approvals)
+}
+
+fn read_secret() -> Step {
+    Step::Call("read_file", json!({ "path": ".env" }))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_waits_for_its_approval_and_its_state_says_so() {
-    let approver = Arc::new(Slowly {
-        asked: Mutex::default(),
-        go: tokio::sync::Semaphore::new(0),
-    });
-    let run = Run::new(Wanted {
-        approver: Arc::clone(&approver) as _,
-        ..Wanted::default()
-    });
-    let read = || Step::Call("read_file", json!({ "path": ".env" }));
-    let agent = run.start("a", vec![read(), say("read it")]).await;
-    let waits = run.start("b", vec![read()]).await;
-    while agent.state() != State::WaitingForApproval || waits.state() != State::WaitingForApproval {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+async fn a_front_end_answers_what_children_ask_by_the_questions_id() {
+    use State::{Completed, Interrupted, Running, WaitingForApproval};
+    let (run, approvals) = asking(Duration::from_secs(600));
+    let agent = run.start("a", vec![read_secret(), say("read it")]).await;
+    let refused = run.start("b", vec![read_secret(), say("not read")]).await;
+    let waits = run.start("c", vec![read_secret()]).await;
+    let questions = questions(&run, 3).await;
+    for (of, question) in &questions {
+        assert!(question.target.ends_with(".env"), "{question:?}");
+        assert_eq!(
+            (question.operation.as_str(), question.seconds),
+            ("file_read", 600)
+        );
+        let state = [&agent, &refused, &waits]
+            .into_iter()
+            .find(|a| a.path() == of);
+        assert_eq!(state.unwrap().state(), WaitingForApproval);
     }
-    assert!(approver.asked.lock().unwrap()[0].target.ends_with(".env"));
+    let id_of = |agent: &SubAgent| {
+        let own = questions.iter().find(|(of, _)| of == agent.path());
+        own.unwrap().1.id.clone()
+    };
+    // One is cancelled while it waits: its question is withdrawn, and an answer comes too late.
     waits.cancel();
     waits.closed().await;
-    approver.go.add_permits(1);
-    assert_eq!(agent.done().await, State::Completed);
+    assert_eq!(resolved(&run, &waits), [Resolution::Withdrawn]);
+    let late = approvals.answer(&id_of(&waits), Answer::Yes).unwrap_err();
+    assert!(late.to_string().contains(&id_of(&waits)), "{late}");
+    assert!(run.seen.of(waits.path()).contains(&Interrupted));
+    // The others are answered in the other order, and each gets its own answer.
+    approvals.answer(&id_of(&refused), Answer::No).unwrap();
+    approvals.answer(&id_of(&agent), Answer::Yes).unwrap();
+    assert!(approvals.answer(&id_of(&agent), Answer::No).is_err());
+    assert_eq!(agent.done().await, Completed);
+    assert_eq!(refused.done().await, Completed);
     assert!(run.told("a").contains("A=1"), "{}", run.told("a"));
-    use State::{Completed, Interrupted, Running, WaitingForApproval};
+    assert!(!run.told("b").contains("A=1"), "{}", run.told("b"));
     assert_eq!(
         run.seen.of(agent.path()),
         [Running, WaitingForApproval, Running, Completed]
     );
-    assert!(run.seen.of(waits.path()).contains(&Interrupted));
-    let approved = run.log.of("approval.given");
-    assert!(
-        approved
-            .iter()
-            .all(|r| r.subject.agent_type.as_str() == "general")
-    );
-    assert!(!approved.is_empty());
+    for agent in [&agent, &refused] {
+        assert_eq!(resolved(&run, agent), [Resolution::Answered]);
+    }
+    assert!(approvals.open().is_empty());
+    let given = run.log.of("approval.given");
+    assert!(!given.is_empty());
+    let of_agents = |r: &Entry| r.subject.agent_type.as_str() == "general";
+    assert!(given.iter().all(of_agents));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_nobody_answers_is_a_denial_and_the_child_goes_on() {
+    let (run, approvals) = asking(Duration::from_secs(30));
+    let agent = run.start("a", vec![read_secret(), say("without")]).await;
+    assert_eq!(agent.done().await, State::Completed);
+    assert_eq!(resolved(&run, &agent), [Resolution::Unanswered]);
+    assert!(!run.told("a").contains("A=1"));
+    assert!(!run.log.of("approval.unanswered").is_empty());
+    // The front end goes while one waits: it does not wait for its time to end.
+    let waits = run.start("b", vec![read_secret(), say("without")]).await;
+    let begun = Instant::now();
+    questions(&run, 2).await;
+    approvals.close();
+    assert_eq!(waits.done().await, State::Completed);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    // Whoever asks afterwards is told at once that there is nobody.
+    let later = run.start("c", vec![read_secret(), say("without")]).await;
+    assert_eq!(later.done().await, State::Completed);
+    assert!(resolved(&run, &later).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use codex_protocol::ids::{AgentType, SessionId, TaskId};
 use codex_protocol::model::{
     Item, Model, ModelError, ModelErrorKind, ModelEvent, ModelStream, Prompt, StopReason, Usage,
 };
-use codex_protocol::permission::{Approver, Items, NeverAsk, Permissions};
+use codex_protocol::permission::{Items, NeverAsk, Permissions};
 use codex_protocol::policy::{Layer, Places, Policy};
 use codex_protocol::record::{Entry, Receipt, RecordError, Recorder, Subject};
 use codex_protocol::security_profile::SecurityProfile;
@@ -25,6 +25,7 @@ use codex_protocol::tool::{
 };
 use codex_sandbox::capability::Capabilities;
 use codex_supervisor::SubAgent;
+use codex_supervisor::approvals::Approvals;
 use codex_supervisor::budget::Ledger;
 use codex_supervisor::catalog::{Catalog, Kind};
 use codex_supervisor::definitions::{AgentDefinition, GrantLimits};
@@ -373,7 +374,7 @@ pub(super) struct Wanted {
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) profile: SecurityProfile,
-    pub(super) approver: Arc<dyn Approver>,
+    pub(super) approvals: Arc<Approvals>,
     /// Whether agents that write get a directory of their own.
     pub(super) apart: bool,
 }
@@ -384,7 +385,7 @@ impl Default for Wanted {
             limits: Limits::default(),
             budget: Budget::default(),
             profile: SecurityProfile::Offline,
-            approver: Arc::new(NeverAsk),
+            approvals: Approvals::nobody(),
             apart: false,
         }
     }
@@ -433,7 +434,7 @@ impl Run {
             outfitter: Arc::clone(&fitter) as _,
             watcher: Arc::clone(&seen) as _,
             recorder: Arc::clone(&log) as _,
-            approver: wanted.approver,
+            approvals: wanted.approvals,
             workbench: Arc::new(Workbench {
                 proxy: None,
                 shared_memory: None,
