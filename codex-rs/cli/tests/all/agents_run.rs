@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use codex_test_support::otlp::ReceivedMetric;
 use codex_test_support::{
     AgentScripts, Collector, Item, Reply, RunOutput, ScriptedModel, TestEnv, json_lines, marker,
     run,
@@ -532,6 +534,37 @@ fn a_run_of_agents_is_told_in_spans_and_logs() {
     let whole = span(&spans, "codex agents run");
     let agent = span(&spans, "invoke_agent review");
     assert_eq!(agent.trace_id, whole.trace_id);
+}
+
+#[test]
+fn as_many_agents_are_told_as_are_at_work_and_none_after_the_end() {
+    let env = TestEnv::new();
+    let collector = Collector::start(Vec::new());
+    let late = || says("late").delay(Duration::from_secs(600));
+    // One fails at once, the others are at work until they are interrupted.
+    let server = crowd(&env, &[("t", vec![Reply::text(400, "no"), late(), late()])]);
+    let task = marker("t");
+    let types = "review,security,docs";
+    let rest = ["--agents", types, "--on-failure", "continue"];
+    let mut command = agents(&env, &[&[task.as_str()], &rest[..]].concat());
+    command
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100");
+    let active = |all: &[ReceivedMetric]| -> f64 {
+        let told = all.iter().filter(|m| m.name == "codex.active_agents");
+        told.flat_map(|m| &m.points).map(|point| point.sum).sum()
+    };
+    let mut started = Started::new(&mut command, &env.root().join("run"));
+    collector.wait_until(Duration::from_secs(60), |collector| {
+        server.turns_of("t").len() == 3
+            && collector
+                .metrics()
+                .last()
+                .is_some_and(|all| active(all) == 2.0)
+    });
+    started.signal("INT");
+    assert_eq!(started.code(), Some(130));
+    assert_eq!(active(collector.metrics().last().unwrap()), 0.0);
 }
 
 #[test]
