@@ -135,6 +135,7 @@ fn no_acknowledged_denial_is_lost_to_a_kill() {
     let program = env::current_exe().unwrap();
     let mut acknowledged = Vec::new();
     let mut torn = 0;
+    let mut torn_at = None;
     for round in 0..ROUNDS {
         let mut children: Vec<_> = (0..2)
             .map(|n| {
@@ -178,7 +179,10 @@ fn no_acknowledged_denial_is_lost_to_a_kill() {
         }
         if let Verdict::Broken(broken) = verdict(&path) {
             assert_eq!(broken.what, Damage::Cut, "{broken:?}");
-            torn += 1;
+            // On a slow machine nobody may have got to the log since the last round.
+            let end = Some(fs::metadata(&path).unwrap().len());
+            torn += usize::from(end != torn_at);
+            torn_at = end;
         }
     }
     small_files(&path).append(&entry("last")).unwrap();
