@@ -136,14 +136,22 @@ fn candidates(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Finds a program as a shell would: a path is resolved from `cwd`, a name is looked up in
-/// `search_path` (the value of `PATH`).
+/// `search_path` (the value of `PATH`). What ends programs' names on this system (`.exe` on Windows)
+/// may be left out.
 #[must_use]
 pub fn find_program(name: &Path, cwd: &Path, search_path: &std::ffi::OsStr) -> Option<PathBuf> {
     if name.components().count() > 1 || name.is_absolute() {
-        return cwd.join(name).canonicalize().ok().filter(|p| p.is_file());
+        return program(&cwd.join(name));
     }
     std::env::split_paths(search_path)
         .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
-        .find_map(|path| path.canonicalize().ok().filter(|p| p.is_file()))
+        .find_map(|dir| program(&dir.join(name)))
+}
+
+/// The program of this name, which may lack what ends such names.
+fn program(path: &Path) -> Option<PathBuf> {
+    let file = |path: &Path| path.canonicalize().ok().filter(|p| p.is_file());
+    let mut ended = path.as_os_str().to_owned();
+    ended.push(std::env::consts::EXE_SUFFIX);
+    file(path).or_else(|| file(Path::new(&ended)))
 }
