@@ -576,3 +576,20 @@ fn a_host_inside_the_tunnel_must_be_the_tunnels() {
     }
     assert_eq!(world.origin.hits(), 0);
 }
+
+#[test]
+fn there_are_enough_kinds_of_abuse_that_work_without_the_proxy() {
+    let kinds = [
+        CASES.len(),
+        long_cases().len(),
+        TWO_HOSTS.len(),
+        DISGUISES.len(),
+        PRIVATE.len(),
+    ];
+    println!("{} kinds: {kinds:?}", kinds.iter().sum::<usize>());
+    let mut names: Vec<&str> = CASES.iter().map(|(name, ..)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), CASES.len(), "every name is there once");
+    assert!(kinds.iter().sum::<usize>() >= 100);
+}
