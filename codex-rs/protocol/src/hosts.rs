@@ -443,6 +443,11 @@ fn is_plain_path(path: &str) -> bool {
         && !path
             .split('/')
             .any(|segment| segment == "." || segment == "..")
+        // A `%` that begins no escape is one to who decodes twice: `%%32e` becomes `%2e`.
+        && lower.split('%').skip(1).all(|after| {
+            let digits = after.as_bytes().iter().take(2);
+            digits.filter(|b| b.is_ascii_hexdigit()).count() == 2
+        })
         && path.bytes().all(|b| b.is_ascii_graphic())
 }
 
@@ -501,6 +506,10 @@ mod tests {
         for trick in [
             "/docs/../x",
             "/docs/%2e%2e/x",
+            "/docs/%%32e%%32e/x",
+            "/docs/%",
+            "/docs/%2",
+            "/docs/%g0",
             "/docs//x",
             "/docs/..%2fx",
             "/docs\\..\\x",
