@@ -296,7 +296,7 @@ fn cargo_fetches_and_builds() {
     );
     bench.env.write(
         ".cargo/config.toml",
-        &format!(
+        format!(
             "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nregistry = \"sparse+https://localhost:{}/index/\"\n",
             bench.server.port
         ),
