@@ -1,8 +1,9 @@
 //! What holds a fork bomb until it is counted and ended.
 //!
 //! Whoever counts thousands of processes that all want to run gets a turn after all of them. So the
-//! kernel is asked to hold an ordinary user to a number, which it does not do for root; and root's
-//! helper asks to run before what it watches, which an ordinary user may not.
+//! kernel is asked to hold an ordinary user to a number, which it does not do for root. A helper at
+//! real-time priority would count in time there too, and makes every short command take twice as
+//! long.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -18,12 +19,11 @@ const ROOM: u64 = 1024;
 pub(super) struct Population(Option<u64>);
 
 impl Population {
-    /// Prepares the helper, before it drops capabilities.
+    /// What the processes of a plan are held to.
     pub(super) fn prepare(limits: &Limits) -> Self {
         if limits.tasks.is_some() {
             return Self::default();
         }
-        go_first();
         // The user's others count too, and are no more than the machine has.
         let others = u64::from(rustix::system::sysinfo().procs);
         Self(Some(others + TASKS + ROOM))
@@ -41,22 +41,5 @@ impl Population {
             maximum: least(own.maximum),
         };
         setrlimit(Resource::Nproc, limit)
-    }
-}
-
-/// Has this process run before all that has no such right, where it may. What it starts does not,
-/// and would lose a priority that the person chose for it: then nothing is changed.
-fn go_first() {
-    // SAFETY: the calls take numbers, and a structure of which all may be zero and which outlives the
-    // call. Where the last is refused, the count may come late.
-    unsafe {
-        if libc::sched_getscheduler(0) == libc::SCHED_OTHER
-            && libc::getpriority(libc::PRIO_PROCESS, 0) == 0
-        {
-            let mut parameters: libc::sched_param = std::mem::zeroed();
-            parameters.sched_priority = 1;
-            let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-            libc::sched_setscheduler(0, policy, &raw const parameters);
-        }
     }
 }
